@@ -1,0 +1,66 @@
+# The config, checked once; and what the rules ask of it. Nothing here looks at tiles until a rule that gathers them does.
+from functools import cache
+
+from snakemake.exceptions import WorkflowError
+
+from tilewright.errors import TilewrightError
+from tilewright.rules import DatasetConfig
+
+try:
+    DATASET = DatasetConfig.load(config, Path(workflow.basedir))
+except TilewrightError as error:
+    # "from None": the user's mistake needs one message, not our stack
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{DATASET.name}"
+TILE = f"{RESULTS}/tiles/{{tile}}"
+PERIOD = f"{TILE}/{{period}}"
+LOGS = f"logs/{DATASET.name}"
+BENCHMARKS = f"benchmarks/results/jobs/{DATASET.name}"
+
+
+wildcard_constraints:
+    tile=r"\d\d[C-X][A-Z]{2}",
+    period="|".join(DATASET.periods),
+    zone=r"\d\d[NS]",
+
+
+def settings_of(stage):
+    """The params function of a stage: its settings as text, or Snakemake's error for a bad tile."""
+
+    def settings(wildcards):
+        try:
+            return DATASET.settings(stage, **dict(wildcards.items()))
+        except TilewrightError as error:
+            raise WorkflowError(str(error)) from None
+
+    return settings
+
+
+@cache
+def tiles_by_zone():
+    """{zone: its tiles} of the AOI: asked for only by the rules that gather tiles."""
+    try:
+        return DATASET.tiles_by_zone()
+    except TilewrightError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def tiles_in(wildcards):
+    """Tiles of a zone."""
+    if wildcards.zone not in tiles_by_zone():
+        raise WorkflowError(f"zone {wildcards.zone} is not in the AOI, which meets {', '.join(tiles_by_zone())}")
+    return tiles_by_zone()[wildcards.zone]
+
+
+def files_of_zone(wildcards):
+    """Every file of the zone's tiles that its rows are gathered from."""
+    names = ["cells.parquet", "series.zarr.zip"]
+    names += ["features.parquet", "labels.zarr.zip"] if DATASET.label_sets else []
+    names += [f"{period}/{name}.parquet" for period in DATASET.periods for name in ("scenes", "selection")]
+    return [f"{RESULTS}/tiles/{tile}/{name}" for tile in tiles_in(wildcards) for name in names]
+
+
+def zone_files(wildcards):
+    """The zones of the dataset."""
+    return [f"{RESULTS}/zones/{zone}.parquet" for zone in tiles_by_zone()]

@@ -1,0 +1,66 @@
+# The dataset as a whole: zones, index with splits and statistics, report.
+
+
+rule zone:
+    input:
+        files_of_zone,
+    output:
+        f"{RESULTS}/zones/{{zone}}.parquet",
+    log:
+        f"{LOGS}/zone/{{zone}}.log",
+    benchmark:
+        f"{BENCHMARKS}/zone/{{zone}}.tsv"
+    params:
+        tiles=tiles_in,
+        folder=f"{RESULTS}/tiles",
+        periods=DATASET.periods,
+        labels="--labels" if DATASET.label_sets else "",
+        version=DATASET.version("zone"),
+    message:
+        "Gathering the cells of UTM zone {wildcards.zone}"
+    shell:
+        "tilewright --log {log} zone --tiles-folder {params.folder} --tiles {params.tiles} "
+        "--periods {params.periods:q} {params.labels} --output {output}"
+
+
+rule index:
+    input:
+        zones=zone_files,
+    output:
+        index=f"{RESULTS}/index.parquet",
+        statistics=report(
+            f"{RESULTS}/statistics.json", caption="../report/statistics.rst", category="Dataset"
+        ),
+        collection=f"{RESULTS}/collection.json",
+    log:
+        f"{LOGS}/index.log",
+    benchmark:
+        f"{BENCHMARKS}/index.tsv"
+    params:
+        settings=settings_of("index"),
+        version=DATASET.version("index"),
+    message:
+        "Indexing the dataset: splits, statistics, STAC collection"
+    shell:
+        "tilewright --log {log} index --zones {input.zones} --settings {params.settings:q} --output {output.index} "
+        "--statistics {output.statistics} --collection {output.collection}"
+
+
+rule report:
+    input:
+        index=f"{RESULTS}/index.parquet",
+        statistics=f"{RESULTS}/statistics.json",
+    output:
+        report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Dataset"),
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    params:
+        config=DATASET.text,
+        folder=RESULTS,
+        version=DATASET.version("report"),
+    message:
+        "Drawing the report"
+    shell:
+        "tilewright --log {log} report --dataset {params.folder} --config-text {params.config:q} --output {output}"

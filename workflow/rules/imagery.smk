@@ -1,0 +1,44 @@
+# Pixels: the chosen patches of each period, then each cell's series.
+
+
+rule crop:
+    input:
+        cells=f"{TILE}/cells.parquet",
+        scenes=f"{PERIOD}/scenes.parquet",
+        masks=f"{PERIOD}/masks.parquet",
+    output:
+        # update(): the last run's patches stay in place, and what is still wanted of them is not read again
+        patches=update(f"{PERIOD}/patches.zarr.zip"),
+        selection=f"{PERIOD}/selection.parquet",
+    log:
+        f"{LOGS}/crop/{{tile}}-{{period}}.log",
+    benchmark:
+        f"{BENCHMARKS}/crop/{{tile}}-{{period}}.tsv"
+    params:
+        settings=settings_of("crop"),
+        version=DATASET.version("crop"),
+    message:
+        "Cropping {wildcards.tile} in {wildcards.period}"
+    shell:
+        "tilewright --log {log} crop --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
+        "--settings {params.settings:q} --patches {output.patches} --selection {output.selection}"
+
+
+rule group:
+    input:
+        cells=f"{TILE}/cells.parquet",
+        patches=[f"{TILE}/{period}/patches.zarr.zip" for period in DATASET.periods],
+    output:
+        f"{TILE}/series.zarr.zip",
+    log:
+        f"{LOGS}/group/{{tile}}.log",
+    benchmark:
+        f"{BENCHMARKS}/group/{{tile}}.tsv"
+    params:
+        settings=settings_of("group"),
+        version=DATASET.version("group"),
+    message:
+        "Grouping the patches of {wildcards.tile} into series"
+    shell:
+        "tilewright --log {log} group --cells {input.cells} --patches {input.patches} "
+        "--settings {params.settings:q} --output {output}"

@@ -1,0 +1,74 @@
+# Which ground and which scenes: the simulated world, cells, search, mask.
+
+if DATASET.config.simulate:
+
+    rule simulate:
+        output:
+            catalog=f"{DATASET.simulated_folder()}/catalog.json",
+            osm=f"{DATASET.simulated_folder()}/world.osm.pbf",
+        log:
+            "logs/simulate.log",
+        benchmark:
+            "benchmarks/results/jobs/simulate.tsv"
+        params:
+            settings=settings_of("simulate"),
+            version=DATASET.version("simulate"),
+        threads: 2
+        message:
+            "Simulating a world of fields, towns and clouds"
+        shell:
+            "tilewright --log {log} simulate --settings {params.settings:q} --directory $(dirname {output.catalog})"
+
+
+rule cells:
+    output:
+        f"{TILE}/cells.parquet",
+    log:
+        f"{LOGS}/cells/{{tile}}.log",
+    benchmark:
+        f"{BENCHMARKS}/cells/{{tile}}.tsv"
+    params:
+        settings=settings_of("cells"),
+        version=DATASET.version("cells"),
+    message:
+        "Sampling tile {wildcards.tile}"
+    shell:
+        "tilewright --log {log} cells --tile {wildcards.tile} --settings {params.settings:q} --output {output}"
+
+
+rule search:
+    input:
+        catalog=DATASET.catalog,
+    output:
+        f"{PERIOD}/scenes.parquet",
+    log:
+        f"{LOGS}/search/{{tile}}-{{period}}.log",
+    benchmark:
+        f"{BENCHMARKS}/search/{{tile}}-{{period}}.tsv"
+    params:
+        settings=settings_of("search"),
+        version=DATASET.version("search"),
+    message:
+        "Searching scenes of {wildcards.tile} in {wildcards.period}"
+    shell:
+        "tilewright --log {log} search --settings {params.settings:q} --output {output}"
+
+
+rule mask:
+    input:
+        cells=f"{TILE}/cells.parquet",
+        scenes=f"{PERIOD}/scenes.parquet",
+    output:
+        f"{PERIOD}/masks.parquet",
+    log:
+        f"{LOGS}/mask/{{tile}}-{{period}}.log",
+    benchmark:
+        f"{BENCHMARKS}/mask/{{tile}}-{{period}}.tsv"
+    params:
+        settings=settings_of("mask"),
+        version=DATASET.version("mask"),
+    message:
+        "Counting SCL classes of {wildcards.tile} in {wildcards.period}"
+    shell:
+        "tilewright --log {log} mask --cells {input.cells} --scenes {input.scenes} "
+        "--settings {params.settings:q} --output {output}"

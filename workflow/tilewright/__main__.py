@@ -1,0 +1,7 @@
+"""`python -m tilewright` is `tilewright`."""
+
+import sys
+
+from tilewright.cli import main
+
+sys.exit(main())

@@ -1,0 +1,148 @@
+"""What a STAC item means: tile, orbit, datatake, assets on their grids, and the offset that harmonises its pixels."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from tilewright.catalog.radiometry import dn_offset
+from tilewright.config.model import path_safe
+from tilewright.config.provider import ProviderCollection
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One raster of a scene.
+
+    Attributes:
+        band: our name of the band (B02, SCL).
+        href: path or URL.
+        epsg: CRS of the pixel grid.
+        transform: a, b, c, d, e, f of the affine transform, metres.
+        shape: rows, columns.
+    """
+
+    scene_id: str
+    band: str
+    href: str
+    epsg: int
+    transform: tuple[float, float, float, float, float, float]
+    shape: tuple[int, int]
+
+    @property
+    def resolution(self) -> float:
+        """Pixel size in metres."""
+        return self.transform[0]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One STAC item as a row of `scenes.parquet`.
+
+    Attributes:
+        dn_offset: to add to the pixels of reflectance bands to harmonise them (0 or −1000).
+        radiometry: the evidence for that offset.
+        refused: why the scene cannot serve at all; empty where it can.
+        assets: JSON text, band → href, epsg, transform, shape.
+        digest: of what decides the scene's pixels; a patch is reused only for the same digest.
+        item: the raw item as JSON text.
+    """
+
+    collection: str
+    scene_id: str
+    datetime: str
+    platform: str
+    relative_orbit: int
+    processing_baseline: str
+    datatake: str
+    cloud_cover: float
+    dn_offset: int
+    radiometry: str
+    refused: str
+    assets: str
+    digest: str
+    item: str
+
+
+def item_tile(item: dict[str, Any]) -> str | None:
+    """The MGRS tile of an item, zone padded (01GBQ), from grid:code, mgrs:* or s2:mgrs_tile; None where it has none."""
+    properties = item["properties"]
+    code = str(properties.get("grid:code") or "")
+    if code.startswith("MGRS-"):
+        return code.removeprefix("MGRS-").zfill(5)
+    if "mgrs:utm_zone" in properties:
+        parts = (properties["mgrs:utm_zone"], properties["mgrs:latitude_band"], properties["mgrs:grid_square"])
+        return "".join(map(str, parts)).zfill(5)
+    tile = properties.get("s2:mgrs_tile")
+    return str(tile).zfill(5) if tile else None
+
+
+def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection) -> Scene:
+    """Read one raw item of our collection `key`. What cannot be read is a refusal with its reason, never an error."""
+    from tilewright.catalog.find import item_time
+
+    properties = item["properties"]
+    product = str(properties.get("s2:product_uri") or properties.get("earthsearch:product_uri") or item["id"])
+    baseline = str(properties.get("s2:processing_baseline") or properties.get("processing:version") or "")
+    offset, evidence = dn_offset(collection.radiometry, properties, baseline)
+    assets = {
+        band: found for band, name in sorted(collection.assets.items()) if (found := _asset(item, name)) is not None
+    }
+    if not path_safe(item["id"]):
+        refused = "id is not safe to use in paths"
+    elif offset is None:
+        refused = f"offset unresolved: {evidence}"
+    else:
+        refused = "" if assets else "item lists none of the collection's assets"
+    document = json.dumps(assets, sort_keys=True, separators=(",", ":"))
+    return Scene(
+        collection=key, scene_id=item["id"], datetime=item_time(item).replace(tzinfo=None).isoformat(timespec="microseconds"),
+        platform=str(properties.get("platform", "")).lower(), relative_orbit=_relative_orbit(properties, product),
+        processing_baseline=baseline, datatake=_datatake(properties, item["id"]),
+        cloud_cover=float(properties.get("eo:cloud_cover", "nan")), dn_offset=offset or 0, radiometry=evidence,
+        refused=refused, assets=document,
+        digest=hashlib.blake2b(f"{item['id']} {offset} {baseline} {document}".encode(), digest_size=8).hexdigest(),
+        item=json.dumps(item, sort_keys=True, separators=(",", ":"), default=str),
+    )  # fmt: skip
+
+
+def scene_asset(scene_id: str, assets: str, band: str) -> Asset | None:
+    """The asset of `band` from a row's `assets`; None where the item has no such asset, or no grid for it."""
+    found = json.loads(assets).get(band)
+    if found is None:
+        return None
+    return Asset(
+        scene_id=scene_id, band=band, href=found["href"], epsg=found["epsg"], transform=tuple(found["transform"]),
+        shape=tuple(found["shape"]),
+    )  # fmt: skip
+
+
+def _asset(item: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """href, CRS and pixel grid of an asset; None where the item does not list it or does not place it."""
+    asset = item.get("assets", {}).get(name)
+    if not asset or not asset.get("href"):
+        return None
+    properties = item["properties"]
+    code = asset.get("proj:code") or properties.get("proj:code")
+    epsg = asset.get("proj:epsg") or properties.get("proj:epsg") or (code and str(code).removeprefix("EPSG:"))
+    if not epsg or "proj:transform" not in asset or "proj:shape" not in asset:
+        return None
+    return {
+        "href": asset["href"], "epsg": int(epsg), "transform": [float(value) for value in asset["proj:transform"][:6]],
+        "shape": [int(value) for value in asset["proj:shape"]],
+    }  # fmt: skip
+
+
+def _relative_orbit(properties: dict[str, Any], product: str) -> int:
+    """From sat:relative_orbit, or _R079_ in the product's name; −1 where neither says."""
+    if "sat:relative_orbit" in properties:
+        return int(properties["sat:relative_orbit"])
+    found = re.search(r"_R(\d{3})_", product)
+    return int(found[1]) if found else -1
+
+
+def _datatake(properties: dict[str, Any], scene_id: str) -> str:
+    """The datatake without its baseline (GS2A_20230815T095031_042547): reprocessings of one acquisition share it."""
+    name = str(properties.get("s2:datatake_id") or properties.get("eopf:datatake_id") or scene_id)
+    return re.sub(r"_N\d\d\.\d\d$", "", name)

@@ -1,0 +1,176 @@
+"""The command line: one subcommand a stage, as the rules call it and as one debugs it.
+
+Imports are made inside the commands, so that each pays only for what it uses.
+"""
+
+import argparse
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tilewright.errors import TilewrightError
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def _cells(args: argparse.Namespace) -> None:
+    from tilewright.config.cell_settings import CellsSettings
+    from tilewright.config.settings import parsed
+    from tilewright.stages.cells import make_cells
+
+    make_cells(args.tile, parsed(CellsSettings, args.settings), args.output)
+
+
+def _search(args: argparse.Namespace) -> None:
+    from tilewright.config.settings import SearchSettings, parsed
+    from tilewright.stages.search import make_search
+
+    make_search(parsed(SearchSettings, args.settings), args.output)
+
+
+def _mask(args: argparse.Namespace) -> None:
+    from tilewright.config.settings import MaskSettings, parsed
+    from tilewright.stages.mask import make_mask
+
+    make_mask(args.cells, args.scenes, parsed(MaskSettings, args.settings), args.output)
+
+
+def _crop(args: argparse.Namespace) -> None:
+    from tilewright.config.settings import CropSettings, parsed
+    from tilewright.stages.crop import make_crop
+
+    settings = parsed(CropSettings, args.settings)
+    make_crop(args.cells, args.scenes, args.masks, settings, args.patches, args.selection)
+
+
+def _features(args: argparse.Namespace) -> None:
+    from tilewright.config.label_settings import FeaturesSettings
+    from tilewright.config.settings import parsed
+    from tilewright.stages.features import make_features
+
+    make_features(args.cells, parsed(FeaturesSettings, args.settings), args.output)
+
+
+def _labels(args: argparse.Namespace) -> None:
+    from tilewright.config.label_settings import LabelsSettings
+    from tilewright.config.settings import parsed
+    from tilewright.stages.labels import make_labels
+
+    make_labels(args.cells, args.features, parsed(LabelsSettings, args.settings), args.output)
+
+
+def _group(args: argparse.Namespace) -> None:
+    from tilewright.config.settings import GroupSettings, parsed
+    from tilewright.stages.group import make_group
+
+    make_group(args.cells, args.patches, parsed(GroupSettings, args.settings), args.output)
+
+
+def _zone(args: argparse.Namespace) -> None:
+    from tilewright.stages.zone import TileFiles, make_zone
+
+    make_zone([TileFiles(args.tiles_folder / tile, args.periods, args.labels) for tile in args.tiles], args.output)
+
+
+def _index(args: argparse.Namespace) -> None:
+    from tilewright.config.settings import IndexSettings, parsed
+    from tilewright.stages.index import make_index
+
+    make_index(args.zones, parsed(IndexSettings, args.settings), args.output, args.statistics, args.collection)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from tilewright.report import make_report
+
+    make_report(args.dataset, args.config_text, args.output)
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    from tilewright.config.model import Simulate
+    from tilewright.config.settings import parsed
+    from tilewright.simulate import make_world
+
+    make_world(parsed(Simulate, args.settings), args.directory)
+
+
+def _reference(args: argparse.Namespace) -> None:
+    from tilewright.config.reference import reference
+    from tilewright.store import replacing
+
+    with replacing(args.output) as part:
+        part.write_text(reference())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tilewright", description="The stages of tilewright, one at a time.")
+    parser.add_argument("--log", type=Path, help="file for the progress messages; warnings also go to stderr")
+    commands = parser.add_subparsers(title="stages", required=True, metavar="STAGE")
+
+    def command(name: str, run: Command, about: str, paths: Sequence[str] = (), settings: bool = True) -> argparse.ArgumentParser:
+        """Add a stage whose arguments are paths and, as a rule, settings (JSON, as the rule's params show)."""
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(run=run)
+        for path in paths:
+            added.add_argument(f"--{path}", type=Path, required=True)
+        if settings:
+            added.add_argument("--settings", required=True, help="JSON text: the stage's settings")
+        return added
+
+    command("simulate", _simulate, "make the simulated world", ["directory"])
+    command("cells", _cells, "sample a tile: cells.parquet", ["output"]).add_argument("--tile", required=True)
+    command("search", _search, "find a tile's scenes in a period: scenes.parquet", ["output"])
+    command("mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output"])
+    crop_paths = ["cells", "scenes", "masks", "patches", "selection"]
+    command("crop", _crop, "choose scenes and read patches: patches.zarr.zip, selection.parquet", crop_paths)
+    command("features", _features, "cut the label source to a tile: features.parquet", ["cells", "output"])
+    command("labels", _labels, "rasterise a tile's features: labels.zarr.zip", ["cells", "features", "output"])
+    group = command("group", _group, "patches of all periods as series: series.zarr.zip", ["cells", "output"])
+    group.add_argument("--patches", type=Path, nargs="+", required=True, help="a store for each period, in order")
+    zone = command("zone", _zone, "gather the cells of a UTM zone", ["tiles-folder", "output"], settings=False)
+    zone.add_argument("--tiles", nargs="+", required=True)
+    zone.add_argument("--periods", nargs="+", required=True)
+    zone.add_argument("--labels", action="store_true", help="the tiles have labels")
+    index = command("index", _index, "merge the zones: index.parquet, splits, statistics", ["output", "statistics", "collection"])
+    index.add_argument("--zones", type=Path, nargs="+", required=True)
+    report = command("report", _report, "one page about a dataset: report.html", ["dataset", "output"], settings=False)
+    report.add_argument("--config-text", required=True, help="the config, as the page shows it")
+    command("reference", _reference, "write the config reference (config/README.md)", ["output"], settings=False)
+    return parser
+
+
+def _set_up_log(path: Path | None) -> None:
+    """Everything into the log file where there is one; to stderr what a user must see (without a file: everything)."""
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING if path else logging.INFO)
+    console.setFormatter(logging.Formatter("tilewright: %(message)s"))
+    handlers: list[logging.Handler] = [console]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w"))
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    for noisy in ("rasterio", "pyogrio", "fiona", "matplotlib", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; 0 when it ended well, 1 with one message on stderr when not."""
+    args = _parser().parse_args(arguments)
+    _set_up_log(args.log)
+    try:
+        args.run(args)
+    except TilewrightError as error:
+        logging.error("error: %s", error)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logging.error("error: the disk is full (%s); nothing half-written was left: free space, then run again", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

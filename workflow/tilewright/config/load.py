@@ -1,0 +1,131 @@
+"""From the mapping that Snakemake merged (files, --config) to a checked `Config`, with one message for all that is wrong."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tilewright.config.model import Config
+from tilewright.config.provider import Provider
+from tilewright.errors import TilewrightError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _keys_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """Names that are allowed where an unknown key stands: the fields of the model at that place."""
+    for step in location[:-1]:
+        fields = getattr(model, "model_fields", {})
+        if isinstance(step, str) and step in fields:
+            model = _models_in(fields[step].annotation)[0] if _models_in(fields[step].annotation) else None
+    return list(getattr(model, "model_fields", {}))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
+
+
+def _explain(error: Any, model: type[BaseModel]) -> str:
+    """One line for one pydantic error: the key as a user writes it, and what is wrong."""
+    # "list" and "span" are the tags of the two forms of `periods`, no keys of the user's.
+    location = tuple(step for at, step in enumerate(error["loc"]) if not (at == 1 and step in ("list", "span")))
+    key = ".".join(map(str, location))
+    if error["type"] == "extra_forbidden":
+        allowed = _keys_at(model, location)
+        near = difflib.get_close_matches(str(location[-1]), allowed, 1)
+        mend = f"did you mean {near[0]}?" if near else f"known here: {', '.join(allowed)}" if allowed else "remove it"
+        return f"{key}: unknown key; {mend}"
+    if error["type"] == "missing":
+        return f"{key}: is missing; add it (see config/README.md)"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch" and "tiles" in location:
+        message = "is not a tile name such as 32TNT (two-digit zone, band, square)"
+    elif error["type"] != "value_error" and not isinstance(error["input"], (dict, list)):
+        message = f"{message}, not {error['input']!r}"
+    return f"{key}: {message}" if key else message
+
+
+def validated(model: type[M], mapping: Mapping[str, Any], source: str) -> M:
+    """`mapping` as `model`.
+
+    Raises:
+        TilewrightError: one message, a line for each key at fault, headed by `source`.
+    """
+    try:
+        return model.model_validate(mapping)
+    except ValidationError as error:
+        lines = dict.fromkeys(_explain(each, model) for each in error.errors())
+        raise TilewrightError(f"{source}: " + "; ".join(lines)) from None
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise TilewrightError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise TilewrightError(f"{path}: must be a mapping of keys to values")
+    return content
+
+
+def load_config(mapping: Mapping[str, Any]) -> Config:
+    """Check a merged config.
+
+    Raises:
+        TilewrightError: naming every key at fault and the mend.
+    """
+    return validated(Config, mapping, "config")
+
+
+def load_config_file(path: str | Path) -> Config:
+    """Read and check one config file."""
+    if not Path(path).is_file():
+        raise TilewrightError(f"{path}: no such config file")
+    return validated(Config, _yaml(Path(path)), str(path))
+
+
+def load_provider(config: Config, root: Path) -> Provider:
+    """The config's provider, from `root`/config/providers unless the config describes it itself.
+
+    Raises:
+        TilewrightError: for an unknown name, a bad file, or a collection the provider does not hold.
+    """
+    mapping = {"like": config.provider} if isinstance(config.provider, str) else dict(config.provider)
+    chain = []
+    while (name := mapping.pop("like", None)) is not None:
+        path = root / "config" / "providers" / f"{name}.yaml"
+        if name in chain or not path.is_file():
+            known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+            raise TilewrightError(f"provider: {name!r} is not in config/providers; use one of {', '.join(known)}")
+        chain.append(name)
+        mapping = {**_yaml(path), **mapping}
+    if isinstance(config.provider, dict) and "path" in config.provider:
+        mapping |= {"kind": "local", "url": None}
+    provider = validated(Provider, mapping, f"provider {chain[0]}" if chain else "provider")
+    for key, collection in config.collections.items():
+        held = provider.collections.get(key)
+        if held is None:
+            raise TilewrightError(f"collections.{key}: not held by the provider; it has {', '.join(provider.collections)}")
+        if missing := [band for band in [*collection.bands, "SCL"] if band not in held.assets]:
+            raise TilewrightError(f"collections.{key}.bands: the provider names no asset for {missing[0]}; add it under assets in its file")
+    return provider
+
+
+def ontology_path(name: str, root: Path) -> Path:
+    """The ontology file that `name` means: a path, or a file in `root`/config/ontologies.
+
+    Raises:
+        TilewrightError: when there is neither.
+    """
+    inside = root / "config" / "ontologies" / f"{name}.yaml"
+    if inside.is_file():
+        return inside
+    if Path(name).is_file():
+        return Path(name)
+    known = sorted(file.stem for file in inside.parent.glob("*.yaml"))
+    raise TilewrightError(f"labels.ontology: {name!r} is neither a file nor one of {', '.join(known)}")

@@ -1,0 +1,168 @@
+"""The stack reader: any raster onto any boxes through stackstac and dask, each chunk read once for a batch of boxes."""
+
+import random
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlparse
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from tilewright.catalog import Asset
+from tilewright.errors import TilewrightError
+from tilewright.imagery.protocol import BrokenAssetError
+
+T = TypeVar("T")
+
+_CHUNK: Final = 1024  # the blocks of Sentinel-2 COGs, so that a chunk is a block
+_BATCH: Final = 256  # boxes computed together: bounds the memory, blocks between batches are read again
+_TRIES: Final = 5
+_WAIT_S: Final = 2.0  # doubled at each try, with jitter
+_GONE = re.compile(r"HTTP response code: (404|410)|No such file|does not exist in the file system", re.IGNORECASE)
+_CORRUPT = re.compile(r"decod|TIFFFillTile|TIFFFillStrip|TIFFReadEncoded|not recognized as|IReadBlock failed", re.IGNORECASE)
+_REMOTE_ENV: Final = {
+    "GDAL_HTTP_TIMEOUT": 60, "GDAL_HTTP_CONNECTTIMEOUT": 20, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1,
+}  # fmt: skip
+
+
+class StackReader:
+    """Reads through stackstac (which warps by nearest neighbour where an asset is not on the boxes' grid)."""
+
+    version = "stack-1"
+
+    def read(self, asset: Asset, boxes: Sequence[GeoBox]) -> Iterator[tuple[int, np.ndarray]]:
+        """See `Reader.read`. All boxes share one CRS and one resolution."""
+        if not boxes:
+            return
+        dtype = np.dtype("uint8" if asset.band == "SCL" else "uint16")
+        # Sorted by place, a batch's boxes share blocks.
+        places = sorted(range(len(boxes)), key=lambda at: (-boxes[at].boundingbox.top, boxes[at].boundingbox.left))
+        for first in range(0, len(places), _BATCH):
+            batch = places[first : first + _BATCH]
+            arrays = self._patiently(asset, lambda batch=batch: _compute(asset, [boxes[at] for at in batch], dtype))
+            yield from zip(batch, arrays, strict=True)
+
+    def _patiently(self, asset: Asset, work: Any) -> list[np.ndarray]:
+        """Run `work`; tell permanent evidence from what may pass, and give the latter time."""
+        import rasterio
+
+        seen_corrupt = 0
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with rasterio.Env(**_REMOTE_ENV):
+                    return work()
+            except (rasterio.errors.RasterioError, RuntimeError, OSError) as error:
+                message = _message(error)
+                if _missing(asset, message):
+                    raise BrokenAssetError(asset, "is gone (404)") from error
+                if _is_local(asset) or _CORRUPT.search(message):
+                    seen_corrupt += 1
+                    if seen_corrupt == 2:  # corrupt again on a refetch: no passing fault
+                        raise BrokenAssetError(asset, "is corrupt") from error
+                    continue
+                if attempt == _TRIES:
+                    raise TilewrightError(
+                        f"scene {asset.scene_id}, asset {asset.band}: {asset.href} could not be read in {_TRIES} tries "
+                        f"({message[:200]}); nothing was written: run again when the provider answers"
+                    ) from error
+                time.sleep(_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _message(error: BaseException) -> str:
+    """The messages of an error and its causes, on one line."""
+    texts = []
+    link: BaseException | None = error
+    while link is not None:
+        texts.append(" ".join(str(link).split()))
+        link = link.__cause__ or link.__context__
+    return " / ".join(texts)
+
+
+def _is_local(asset: Asset) -> bool:
+    return urlparse(asset.href).scheme in ("", "file")
+
+
+def _missing(asset: Asset, message: str) -> bool:
+    if _is_local(asset):
+        return not Path(urlparse(asset.href).path).exists()
+    return _GONE.search(message) is not None
+
+
+def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndarray]:
+    """All boxes' pixels in one dask computation, so that each chunk is read once."""
+    import dask
+    import stackstac
+
+    first = boxes[0]
+    step = first.resolution.x
+    windows = [_window(asset, box) for box in boxes]
+    aligned = asset.epsg == first.crs.epsg and asset.resolution == step and all(_inside(asset, at) for at in windows)
+    if aligned:
+        # The asset's own grid: stackstac then reads windows of the file without warping.
+        bounds = _bounds(asset)
+    else:
+        edges = [box.boundingbox for box in boxes]
+        bounds = (
+            min(edge.left for edge in edges), min(edge.bottom for edge in edges),
+            max(edge.right for edge in edges), max(edge.top for edge in edges),
+        )  # fmt: skip
+        rows_columns = [
+            (round((bounds[3] - edge.top) / step), round((edge.left - bounds[0]) / step)) for edge in edges
+        ]
+        windows = [
+            (row, column, *box.shape) for (row, column), box in zip(rows_columns, boxes, strict=True)
+        ]
+    cube = stackstac.stack(
+        [_item(asset)], assets=[asset.band], epsg=first.crs.epsg, resolution=step, bounds=bounds, snap_bounds=False,
+        dtype=dtype, fill_value=dtype.type(0), rescale=False, xy_coords=False, chunksize=_CHUNK,
+        # Missing is never passed off as empty: stackstac would turn a 404 into no data.
+        errors_as_nodata=(),
+    )  # fmt: skip
+    plane = cube.data[0, 0]
+    return list(dask.compute(*[plane[row : row + height, column : column + width] for row, column, height, width in windows]))
+
+
+def _window(asset: Asset, box: GeoBox) -> tuple[float, float, int, int]:
+    """Row and column (fractional off the grid), height and width of a box in the asset's pixels."""
+    step, _, left, _, _, top = asset.transform
+    edge = box.boundingbox
+    height, width = box.shape
+    return _whole((top - edge.top) / step), _whole((edge.left - left) / step), height, width
+
+
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+def _inside(asset: Asset, window: tuple[float, float, int, int]) -> bool:
+    row, column, height, width = window
+    rows, columns = asset.shape
+    whole = isinstance(row, int) and isinstance(column, int)
+    return whole and row >= 0 and column >= 0 and row + height <= rows and column + width <= columns
+
+
+def _bounds(asset: Asset) -> tuple[float, float, float, float]:
+    a, _, left, _, e, top = asset.transform
+    rows, columns = asset.shape
+    return left, top + e * rows, left + a * columns, top
+
+
+def _item(asset: Asset) -> dict[str, Any]:
+    """The least STAC item that stackstac needs, made from what scenes.parquet froze."""
+    west, south, east, north = _bounds(asset)
+    return {
+        "type": "Feature", "stac_version": "1.0.0", "id": asset.scene_id, "collection": "tilewright",
+        "geometry": None, "bbox": [west, south, east, north], "links": [], "stac_extensions": [],
+        "properties": {"datetime": "2000-01-01T00:00:00Z", "proj:epsg": asset.epsg},
+        "assets": {
+            asset.band: {
+                "href": asset.href, "proj:epsg": asset.epsg, "proj:shape": list(asset.shape),
+                "proj:transform": list(asset.transform), "type": "image/tiff; application=geotiff",
+            }
+        },
+    }  # fmt: skip

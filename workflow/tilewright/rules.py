@@ -1,0 +1,158 @@
+"""One dataset's checked config, and the answers that the rules need: settings by stage, tiles by zone, input files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tilewright.config import settings
+from tilewright.config.cell_settings import CellsSettings
+from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings
+from tilewright.config.load import load_config, load_provider, ontology_path
+from tilewright.config.model import Config
+from tilewright.config.provider import Provider
+from tilewright.errors import TilewrightError
+from tilewright.grid import AreaOfInterest, load_aoi, tile
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """A config with its provider and its files, all of them checked."""
+
+    config: Config
+    provider: Provider
+    ontologies: dict[str, str]
+
+    @classmethod
+    def load(cls, mapping: Mapping[str, Any], root: Path) -> "DatasetConfig":
+        """Check all that can be checked before any job starts.
+
+        Args:
+            mapping: the merged config.
+            root: the project's folder, where config/providers and config/ontologies are.
+
+        Raises:
+            TilewrightError: one message with every fault.
+        """
+        config = load_config(mapping)
+        provider = load_provider(config, root)
+        ontologies = {name: str(ontology_path(each.ontology, root)) for name, each in sorted(config.labels.items())}
+        made = cls(config, provider, ontologies)
+        made._check_files()
+        return made
+
+    def _check_files(self) -> None:
+        """Files that the user names must be there, unless the workflow makes them."""
+        from tilewright.vector.ontology import load_ontology
+
+        for name, each in self.config.labels.items():
+            path = Path(each.source.path)
+            if not path.is_file() and not self._is_simulated(path):
+                raise TilewrightError(f"labels.{name}.source.path: {path}: no such file; put the extract there or mend the path")
+            load_ontology(Path(self.ontologies[name]))
+        if self.provider.catalog and not self.provider.catalog.is_file() and not self._is_simulated(self.provider.catalog):
+            raise TilewrightError(f"provider: catalog {self.provider.catalog}: no such file; mend its path")
+        cells = self.config.cells
+        named = [(f"cells.activity.files: {path}", path) for path in (cells.activity.files if cells.activity else [])]
+        named += [(f"cells.water.file: {cells.water.file}", cells.water.file)] if cells.water else []
+        if self.config.aoi.file:
+            named.append((f"aoi.file: {self.config.aoi.file}", self.config.aoi.file))
+        for key, path in named:
+            if not Path(path).is_file():
+                raise TilewrightError(f"{key}: no such file; mend the path")
+
+    @staticmethod
+    def simulated_folder() -> Path:
+        """Where the simulated world is kept, relative to the working directory."""
+        return Path("data/simulated")
+
+    def _is_simulated(self, path: Path) -> bool:
+        return self.config.simulate is not None and path.parent == self.simulated_folder()
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.config.dataset
+
+    @property
+    def periods(self) -> list[str]:
+        """Names of the periods, in the config's order."""
+        return [period.name for period in self.config.all_periods()]
+
+    @property
+    def label_sets(self) -> list[str]:
+        """Names of the label sets."""
+        return list(self.config.labels)
+
+    @property
+    def catalog(self) -> list[str]:
+        """The local catalog as an input file; none for an API."""
+        return [str(self.provider.catalog)] if self.provider.catalog else []
+
+    @property
+    def label_files(self) -> list[str]:
+        """The label sources' files."""
+        return sorted({each.source.path for each in self.config.labels.values()})
+
+    @staticmethod
+    def version(stage: str) -> int:
+        """The stage's version, for its rule's params: code that means something else runs again."""
+        return settings.STAGE_VERSIONS[stage]
+
+    @property
+    def text(self) -> str:
+        """The whole config, defaults included, as YAML."""
+        return yaml.safe_dump(self.config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+    @cached_property
+    def aoi(self) -> AreaOfInterest:
+        """The area of interest; its tiles are found only when asked for."""
+        return load_aoi(self.config.aoi)
+
+    def tiles_by_zone(self) -> dict[str, list[str]]:
+        """{zone: tiles} that the AOI meets, sorted.
+
+        Raises:
+            TilewrightError: where the AOI meets no tile.
+        """
+        found: dict[str, list[str]] = {}
+        for name in self.aoi.tiles():
+            found.setdefault(tile(name).zone, []).append(name)
+        return dict(sorted(found.items()))
+
+    def settings(self, stage: str, tile: str = "", period: str = "", zone: str = "") -> str:
+        """The settings of a stage for these wildcards, as text.
+
+        Raises:
+            TilewrightError: for a tile that does not exist or is outside the AOI.
+        """
+        made = {
+            "simulate": lambda: self.config.simulate,
+            "cells": lambda: self._cells(tile),
+            "search": lambda: settings.search_settings(self.config, self.provider, tile, period),
+            "mask": lambda: settings.mask_settings(self.config, tile),
+            "crop": lambda: settings.crop_settings(self.config, tile, period),
+            "features": lambda: FeaturesSettings(sources={name: each.source for name, each in sorted(self.config.labels.items())}),
+            "labels": self._labels,
+            "group": lambda: settings.group_settings(self.config, self.provider, tile),
+            "index": lambda: settings.index_settings(self.config),
+        }[stage]()
+        return settings.text(made)
+
+    def _cells(self, tile: str) -> CellsSettings:
+        cells = self.config.cells
+        return CellsSettings(
+            seed=self.config.seed, strategy=cells.strategy, size_m=cells.size_m, fraction=cells.fraction,
+            number=cells.number, activity=cells.activity, water=cells.water, clip=self.aoi.clip(tile),
+        )  # fmt: skip
+
+    def _labels(self) -> LabelsSettings:
+        return LabelsSettings(
+            sets={
+                name: LabelSetSettings(ontology=self.ontologies[name], resolution_m=each.resolution_m)
+                for name, each in sorted(self.config.labels.items())
+            }
+        )

@@ -1,0 +1,81 @@
+"""index: all zones as one table with splits, the dataset's statistics, and its STAC collection."""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from tilewright import __version__
+from tilewright.config.settings import IndexSettings
+from tilewright.errors import TilewrightError
+from tilewright.split import split
+from tilewright.statistics import dataset_statistics
+from tilewright.store import read_table, replacing, table_metadata, write_table
+
+log = logging.getLogger(__name__)
+
+FORMAT = "tilewright-index-1"
+_SUMS = ("_count", "_sum", "_sum_of_squares")
+
+
+def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, statistics: Path, collection: Path) -> None:
+    """Write `index.parquet` (a row a cell, by tile and cell), `statistics.json` and `collection.json`.
+
+    Raises:
+        TilewrightError: where no cell was made at all.
+    """
+    parts = [read_table(path) for path in zones]
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    if rows.empty:
+        raise TilewrightError("the AOI holds no whole cell: enlarge aoi, or lower cells.size_m or the filters under cells")
+    rows = rows.sort_values(["tile", "row", "col"], kind="stable", ignore_index=True)
+    summaries: dict[str, Any] = {}
+    for path in zones:
+        summaries |= table_metadata(path)["tiles"]
+    rows["split"], outcome = split(rows, settings)
+    if outcome.reason:
+        log.warning("split by block instead of tile: %s", outcome.reason)
+    made = {**dataclasses.asdict(outcome), "asked": settings.by, "shares": settings.shares.model_dump()}
+    figures = dataset_statistics(rows, dict(sorted(summaries.items())), made)
+    _write_json(statistics, figures)
+    public = gpd.GeoDataFrame(rows[[name for name in rows if not name.endswith(_SUMS)]], geometry="geometry", crs=4326)
+    first = next(iter(summaries.values()))
+    described = {
+        "format": FORMAT, "dataset": settings.dataset, "software": f"tilewright {__version__}", "split": made,
+        "licence": first["licence"], "attribution": first["attribution"], "labels": first.get("labels", {}),
+    }  # fmt: skip
+    write_table(public, index, described)
+    _write_json(collection, _collection(public, settings.dataset, first))
+    log.info("%d cells, %d patches", len(rows), figures["patches"])
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    with replacing(path) as part:
+        part.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _collection(rows: gpd.GeoDataFrame, dataset: str, first: dict[str, Any]) -> dict[str, Any]:
+    """The dataset as a STAC 1.0 collection, with the index as its asset."""
+    dated = rows[rows["dates"] > 0]
+    interval = [None, None]
+    if len(dated):
+        interval = [f"{dated['first_date'].min():%Y-%m-%dT%H:%M:%SZ}", f"{dated['last_date'].max():%Y-%m-%dT%H:%M:%SZ}"]
+    return {
+        "type": "Collection", "stac_version": "1.0.0", "id": dataset, "title": dataset,
+        "description": f"{len(rows)} cells with {int(rows['dates'].sum())} patches, made by tilewright. {first['attribution']}",
+        "license": "various",
+        "extent": {
+            "spatial": {"bbox": [[round(float(value), 7) for value in rows.total_bounds]]},
+            "temporal": {"interval": [interval]},
+        },
+        "links": [],
+        "assets": {
+            "index": {"href": "index.parquet", "type": "application/vnd.apache.parquet", "roles": ["data"], "title": "A row a cell"},
+            "report": {"href": "report.html", "type": "text/html", "roles": ["overview"], "title": "Report"},
+        },
+    }  # fmt: skip

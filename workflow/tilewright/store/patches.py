@@ -1,0 +1,155 @@
+"""The patch store: what crop writes and group reads, one chunk for each (patch, band) so that chunks can be reused.
+
+    <collection>                 coordinates of the patches (dimension `patch`)
+    <collection>/r10m            reflectance (patch, band, y, x) uint16, harmonised DN; zeros, clipped (patch, band)
+    <collection>/r20m, r60m      likewise
+    <collection>/scl             scl (patch, y, x) uint8
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from tilewright.config.bands import COLLECTION_BANDS, SCL_RESOLUTION
+from tilewright.errors import TilewrightError
+from tilewright.store.zarrzip import StoreReader
+
+SCL = "SCL"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One array of a patch or series store: the bands of a collection that share a resolution, or its SCL."""
+
+    collection: str
+    resolution: int
+    bands: tuple[str, ...]
+
+    @property
+    def is_scl(self) -> bool:
+        """Whether this is the scene classification rather than reflectance."""
+        return self.bands == (SCL,)
+
+    @property
+    def name(self) -> str:
+        """Path of the group in a store."""
+        return f"{self.collection}/scl" if self.is_scl else f"{self.collection}/r{self.resolution}m"
+
+    @property
+    def variable(self) -> str:
+        """Name of the pixels' array in the group."""
+        return "scl" if self.is_scl else "reflectance"
+
+    @property
+    def array(self) -> str:
+        """Path of the pixels' array in a store."""
+        return f"{self.name}/{self.variable}"
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+        return "uint8" if self.is_scl else "uint16"
+
+    def side(self, size_m: int) -> int:
+        """Pixels along a cell's side."""
+        return size_m // self.resolution
+
+    def index(self, patch: int, band: int) -> tuple[int, ...]:
+        """Chunk index of one band of one patch in a patch store."""
+        return (patch, 0, 0) if self.is_scl else (patch, band, 0, 0)
+
+    def chunk_shape(self, size_m: int) -> tuple[int, ...]:
+        """Shape of such a chunk."""
+        side = self.side(size_m)
+        return (1, side, side) if self.is_scl else (1, 1, side, side)
+
+
+def groups_of(collection: str, bands: list[str]) -> list[Group]:
+    """The groups of a collection, finest resolution first, SCL last; `bands` in the mission's order."""
+    resolution = COLLECTION_BANDS[collection]
+    steps = sorted({resolution[band] for band in bands})
+    found = [Group(collection, step, tuple(band for band in bands if resolution[band] == step)) for step in steps]
+    return [*found, Group(collection, SCL_RESOLUTION, (SCL,))]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One band of one patch as an earlier run encoded it, with what was counted in it."""
+
+    data: bytes
+    zeros: int
+    clipped: int
+
+
+class PreviousPatches:
+    """What an earlier run of crop left in place: encoded pixels by (cell, scene digest, band)."""
+
+    def __init__(self, path: Path, reader_version: str, size_m: int) -> None:
+        """Empty where there is no such store, or one of another reader, another cell size, or damaged."""
+        self._rows: dict[tuple[str, str, str], int] = {}
+        self._bands: dict[str, tuple[Group, int]] = {}
+        self._counts: dict[str, xr.Dataset] = {}
+        self.store: StoreReader | None = None
+        if not path.exists():
+            return
+        try:
+            store = StoreReader(path)
+            root = store.group("")
+            if root.attrs.get("reader") != reader_version or root.attrs.get("size_m") != size_m:
+                return
+            for collection, bands in root.attrs["bands"].items():
+                coords = store.group(collection).load()
+                for row, key in enumerate(zip(coords["cell_id"].values, coords["digest"].values, strict=True)):
+                    self._rows[(collection, *map(str, key))] = row
+                for group in groups_of(collection, bands):
+                    for at, band in enumerate(group.bands):
+                        self._bands[f"{collection}/{band}"] = (group, at)
+                    if not group.is_scl:
+                        self._counts[group.name] = store.group(group.name)[["zeros", "clipped"]].load()
+            self.store = store
+        except (TilewrightError, KeyError, ValueError, OSError):
+            # A damaged earlier output has nothing to reuse; this run replaces it.
+            self._rows.clear()
+
+    def get(self, collection: str, cell_id: str, digest: str, band: str) -> Kept | None:
+        """The kept pixels, or None where they must be read."""
+        import zipfile
+
+        row = self._rows.get((collection, cell_id, digest))
+        place = self._bands.get(f"{collection}/{band}")
+        if self.store is None or row is None or place is None:
+            return None
+        group, at = place
+        try:
+            data = self.store.encoded(group.array, group.index(row, at))
+        except (zipfile.BadZipFile, OSError):
+            return None  # this chunk is damaged: read it again
+        if data is None:
+            return None
+        if group.is_scl:
+            return Kept(data, 0, 0)
+        counts = self._counts[group.name]
+        return Kept(data, int(counts["zeros"].values[row, at]), int(counts["clipped"].values[row, at]))
+
+
+def pixels_of(store: StoreReader, group: Group, patch: int, size_m: int) -> np.ndarray:
+    """All bands of one patch: (band, y, x), or (y, x) for SCL.
+
+    Raises:
+        TilewrightError: where a chunk is missing or damaged, naming the store.
+    """
+    import zipfile
+
+    side = group.side(size_m)
+    planes = []
+    for at in range(len(group.bands)):
+        try:
+            plane = store.chunk(group.array, group.index(patch, at), (side, side), group.dtype)
+        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+            raise TilewrightError(f"{store.path}: {group.array} is damaged ({error}); delete the file and run again") from error
+        if plane is None:
+            raise TilewrightError(f"{store.path}: {group.array} lacks patch {patch}; delete the file and run again")
+        planes.append(plane)
+    return planes[0] if group.is_scl else np.stack(planes)
