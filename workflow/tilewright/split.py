@@ -37,7 +37,8 @@ def split(rows: pd.DataFrame, settings: IndexSettings) -> tuple[np.ndarray, Spli
 
     By tile, a tile's split is hash(seed, tile), so that more tiles never move the ones that are there. Where fewer than
     `min_tiles` tiles have cells, a split could be empty or hold a single landscape, and blocks of cells of one UTM zone
-    are hashed instead. Cells never overlap and a cell lies in one block, so no ground is in two splits either way.
+    are dealt out in hashed order instead: the shares are then met and no split is empty, at the price that a larger AOI
+    deals anew. Cells never overlap and a cell lies in one block, so no ground is in two splits either way.
 
     Args:
         rows: with columns tile, epsg, col, row (the cell's place in its zone's lattice).
@@ -56,7 +57,21 @@ def split(rows: pd.DataFrame, settings: IndexSettings) -> tuple[np.ndarray, Spli
         step = max(1, settings.block_m // settings.size_m)
         column, row = rows["col"] // step, rows["row"] // step
         unit = rows["epsg"].astype(str) + "/" + column.astype(str) + "/" + row.astype(str)
+        shares = _by_rank(sorted(unit.unique(), key=lambda name: unit_interval(settings.seed, "split", name)), settings)
+        return unit.map(shares).to_numpy(object), SplitOutcome(by, reason, len(shares))
     edges = np.cumsum([settings.shares.train, settings.shares.val])
-    place = {name: int(np.searchsorted(edges, unit_interval(settings.seed, "split", name), side="right")) for name in unit.unique()}
-    names = np.array(NAMES, object)
-    return names[unit.map(place).to_numpy(int)], SplitOutcome(by, reason, len(place))
+    drawn = {name: np.searchsorted(edges, unit_interval(settings.seed, "split", name), side="right") for name in unit.unique()}
+    return np.array(NAMES, object)[unit.map(drawn).to_numpy(int)], SplitOutcome(by, reason, len(drawn))
+
+
+def _by_rank(units: list[str], settings: IndexSettings) -> dict[str, str]:
+    """Deal blocks out in their hashed order: test, then val, each its share but at least one block, the rest to train."""
+    wanted = {"test": settings.shares.test, "val": settings.shares.val, "train": settings.shares.train}
+    dealt: dict[str, str] = {}
+    for name, share in wanted.items():
+        left = [unit for unit in units if unit not in dealt]
+        keep = sum(other not in dealt.values() and other != name and part > 0 for other, part in wanted.items())
+        number = len(left) if name == "train" else min(max(1, round(share * len(units))), len(left) - keep) if share > 0 else 0
+        dealt |= dict.fromkeys(left[: max(0, number)], name)
+    rest = max(wanted, key=lambda name: wanted[name])
+    return {unit: dealt.get(unit, rest) for unit in units}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.split import NAMES
-from tilewright.stages.zone import SHARE
+from tilewright.stages.zone import classes_of, share_column
 
 _COVERAGE_BINS = 20
 
@@ -35,16 +35,15 @@ def label_statistics(rows: pd.DataFrame, labels: dict[str, Any]) -> dict[str, An
         covered = rows[(rows[f"{name}_row"] >= 0) & ~(rows[f"{name}_coverage"] < 1)]
         classes = {}
         labelled = np.zeros(len(covered))
-        for channel in labels[name]["ontology"]["channels"]:
-            for category in channel["categories"]:
-                share = covered[f"{SHARE}{name}_{channel['name']}_{category['name']}"].to_numpy(float)
-                classes[f"{channel['name']}/{category['name']}"] = {
+        ontology = labels[name]["ontology"]
+        for channel in (each["name"] for each in ontology["channels"]):
+            known = {one: covered[share_column(name, channel, one)].to_numpy(float) for one, _ in classes_of(ontology, channel)}
+            for one, share in known.items():
+                classes[f"{channel}/{one}"] = {
                     "cells": float((share > 0).mean()) if len(share) else 0.0,
                     "pixels": float(share.mean()) if len(share) else 0.0,
                 }
-            unlabeled = covered[f"{SHARE}{name}_{channel['name']}_unlabeled"].to_numpy(float)
-            none = covered[f"{SHARE}{name}_{channel['name']}_none"].to_numpy(float)
-            labelled = np.maximum(labelled, 1 - unlabeled - none)
+            labelled = np.maximum(labelled, 1 - known["unlabeled"] - known["none"])
         histogram = np.histogram(np.clip(labelled, 0, 1), bins=_COVERAGE_BINS, range=(0, 1))[0]
         found[name] = {
             "cells": len(covered), "cells_outside_extent": int((rows[f"{name}_coverage"] < 1).sum()), "classes": classes,
@@ -75,12 +74,13 @@ def summed(summaries: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def dataset_statistics(rows: pd.DataFrame, summaries: dict[str, Any], split_made: dict[str, Any]) -> dict[str, Any]:
+def dataset_statistics(
+    rows: pd.DataFrame, summaries: dict[str, Any], labels: dict[str, Any], split_made: dict[str, Any]
+) -> dict[str, Any]:
     """Everything that `statistics.json` says."""
-    first = next(iter(summaries.values()), {})
     cells: Counter[str] = Counter()
     for summary in summaries.values():
-        cells.update(summary["cells"] if "counts" not in summary["cells"] else summary["cells"]["counts"])
+        cells.update(summary["cells"])
     return {
         "cells": {
             "total": len(rows), "with_imagery": int((rows["dates"] > 0).sum()),
@@ -91,6 +91,6 @@ def dataset_statistics(rows: pd.DataFrame, summaries: dict[str, Any], split_made
         "patches": int(rows["dates"].sum()),
         "dates_per_cell": {int(value): int(number) for value, number in rows["dates"].value_counts().sort_index().items()},
         "bands_train": band_statistics(rows),
-        "labels": label_statistics(rows, first.get("labels", {})),
+        "labels": label_statistics(rows, labels),
         "periods": summed(summaries),
     }  # fmt: skip

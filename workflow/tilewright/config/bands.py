@@ -1,4 +1,4 @@
-"""Sentinel-2's bands and scene classes: names, ground resolutions and meanings.
+"""Sentinel-2's bands and scene classes (names, ground resolutions, meanings), and the labels' reserved values.
 
 Sources: Sentinel-2 Products Specification Document (bands, resolutions), Level-2A Algorithm Overview (the 12 classes of
 the scene classification layer, SCL).
@@ -22,3 +22,7 @@ NO_DATA: Final = 0
 CLOUD: Final[tuple[int, ...]] = (8, 9)  # shadow (3) and cirrus (10) are counted apart
 SHADOW: Final[tuple[int, ...]] = (3,)
 SNOW: Final[tuple[int, ...]] = (11,)
+
+# Label values that are no class. As in the published OpenSentinelMap labels (OlmoEarth's reading of them).
+NONE: Final = 254  # known to be none of the channel's classes
+UNLABELED: Final = 255  # unknown

@@ -10,7 +10,6 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from tilewright import __version__
 from tilewright.config.settings import IndexSettings
 from tilewright.errors import TilewrightError
 from tilewright.split import split
@@ -34,23 +33,19 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     if rows.empty:
         raise TilewrightError("the AOI holds no whole cell: enlarge aoi, or lower cells.size_m or the filters under cells")
     rows = rows.sort_values(["tile", "row", "col"], kind="stable", ignore_index=True)
-    summaries: dict[str, Any] = {}
-    for path in zones:
-        summaries |= table_metadata(path)["tiles"]
+    documents = [table_metadata(path) for path in zones]
+    summaries: dict[str, Any] = {tile: summary for document in documents for tile, summary in document["tiles"].items()}
+    shared = {key: value for key, value in documents[0].items() if key != "tiles"}
     rows["split"], outcome = split(rows, settings)
     if outcome.reason:
         log.warning("split by block instead of tile: %s", outcome.reason)
     made = {**dataclasses.asdict(outcome), "asked": settings.by, "shares": settings.shares.model_dump()}
-    figures = dataset_statistics(rows, dict(sorted(summaries.items())), made)
+    figures = dataset_statistics(rows, dict(sorted(summaries.items())), shared.get("labels", {}), made)
     _write_json(statistics, figures)
     public = gpd.GeoDataFrame(rows[[name for name in rows if not name.endswith(_SUMS)]], geometry="geometry", crs=4326)
-    first = next(iter(summaries.values()))
-    described = {
-        "format": FORMAT, "dataset": settings.dataset, "software": f"tilewright {__version__}", "split": made,
-        "licence": first["licence"], "attribution": first["attribution"], "labels": first.get("labels", {}),
-    }  # fmt: skip
+    described = {**shared, "format": FORMAT, "dataset": settings.dataset, "split": made}
     write_table(public, index, described)
-    _write_json(collection, _collection(public, settings.dataset, first))
+    _write_json(collection, _collection(public, settings.dataset, shared["attribution"]))
     log.info("%d cells, %d patches", len(rows), figures["patches"])
 
 
@@ -59,7 +54,7 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
         part.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _collection(rows: gpd.GeoDataFrame, dataset: str, first: dict[str, Any]) -> dict[str, Any]:
+def _collection(rows: gpd.GeoDataFrame, dataset: str, attribution: str) -> dict[str, Any]:
     """The dataset as a STAC 1.0 collection, with the index as its asset."""
     dated = rows[rows["dates"] > 0]
     interval = [None, None]
@@ -67,7 +62,7 @@ def _collection(rows: gpd.GeoDataFrame, dataset: str, first: dict[str, Any]) -> 
         interval = [f"{dated['first_date'].min():%Y-%m-%dT%H:%M:%SZ}", f"{dated['last_date'].max():%Y-%m-%dT%H:%M:%SZ}"]
     return {
         "type": "Collection", "stac_version": "1.0.0", "id": dataset, "title": dataset,
-        "description": f"{len(rows)} cells with {int(rows['dates'].sum())} patches, made by tilewright. {first['attribution']}",
+        "description": f"{len(rows)} cells with {int(rows['dates'].sum())} patches, made by tilewright. {attribution}",
         "license": "various",
         "extent": {
             "spatial": {"bbox": [[round(float(value), 7) for value in rows.total_bounds]]},

@@ -1,6 +1,5 @@
 """zone: one row for each cell of a UTM zone, gathered from its tiles' files, and a summary of every tile."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -13,11 +12,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from tilewright.config.bands import NONE, UNLABELED
 from tilewright.store import StoreReader, read_table, table_metadata, write_table
 
 log = logging.getLogger(__name__)
-
-SHARE = "share_"  # columns share_<set>_<channel>_<class>: part of the cell's pixels
 
 
 @dataclass(frozen=True)
@@ -40,32 +38,36 @@ class TileFiles:
 
 
 def make_zone(tiles: Sequence[TileFiles], output: Path) -> None:
-    """Write `zones/<zone>.parquet`: the rows of all cells of `tiles`, by tile and cell; metadata: a summary a tile."""
+    """Write `zones/<zone>.parquet`: the rows of all cells of `tiles`, by tile and cell.
+
+    Metadata: a summary of each tile, and what all tiles share (provider, licence, label sets with their ontologies).
+    """
     parts, summaries = [], {}
+    described: dict[str, Any] = {}
     for tile in tiles:
-        part, summary = tile_rows(tile)
+        part, summary, described = tile_rows(tile)
         parts.append(part)
         summaries[tile.tile] = summary
     rows = pd.concat(parts, ignore_index=True)
     log.info("%d cells of %d tiles", len(rows), len(tiles))
-    write_table(gpd.GeoDataFrame(rows, geometry="geometry", crs=4326), output, {"tiles": summaries})
+    write_table(gpd.GeoDataFrame(rows, geometry="geometry", crs=4326), output, {"tiles": summaries, **described})
 
 
-def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any]]:
-    """The rows of one tile's cells and its summary (counts of cells, scenes, refusals, scenes by month)."""
+def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[str, Any]]:
+    """The rows of one tile's cells, its summary (counts of cells, scenes, refusals), and what all tiles share."""
     cells = read_table(tile.folder / "cells.parquet")
     rows = cells[["cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat", "geometry"]].copy()
-    summary: dict[str, Any] = {"cells": table_metadata(tile.folder / "cells.parquet")}
+    summary: dict[str, Any] = {"cells": table_metadata(tile.folder / "cells.parquet")["counts"]}
     with StoreReader(tile.series) as store:
         root = store.group("")
-        summary |= {key: root.attrs[key] for key in ("provider", "licence", "attribution", "software")}
+        described = {key: root.attrs[key] for key in ("provider", "licence", "attribution", "software")}
         _add_series(rows, store, tile)
     if tile.labels:
         with StoreReader(tile.folder / "labels.zarr.zip") as store:
-            summary["labels"] = _add_labels(rows, store, tile)
-        summary["features"] = table_metadata(tile.folder / "features.parquet")
+            described["labels"] = _add_labels(rows, store, tile)
+        summary["features"] = table_metadata(tile.folder / "features.parquet")["label_sets"]
     summary["periods"] = {period: _period_summary(tile.folder / period) for period in tile.periods}
-    return rows, summary
+    return rows, summary, described
 
 
 def _joined(rows: pd.DataFrame, coords: xr.Dataset) -> pd.Series:
@@ -101,27 +103,30 @@ def _add_labels(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> dict
     described = {}
     for name in (group for group in store.groups() if "/" not in group):
         part = store.group(name)[["class_count", "coverage"]].load()
-        attrs = store.group(name).attrs
-        ontology = attrs["ontology"] if isinstance(attrs["ontology"], dict) else json.loads(attrs["ontology"])
-        described[name] = {**{key: value for key, value in attrs.items() if key != "ontology"}, "ontology": ontology}
+        described[name] = dict(part.attrs)
         at = _joined(rows, part)
         rows["labels_path"] = f"tiles/{tile.tile}/labels.zarr.zip"
         rows[f"{name}_row"] = at
         rows[f"{name}_coverage"] = np.where(at >= 0, part["coverage"].values[at] if part.sizes["cell"] else np.nan, np.nan).astype("float32")
         count = part["class_count"].values
+        total = np.maximum(count.sum(axis=-1), 1)
+        column = {int(value): at for at, value in enumerate(part["value"].values)}
         for channel, channel_name in enumerate(part["channel"].values):
-            for column, (class_name, _) in enumerate(class_names(ontology, str(channel_name), part["value"].values)):
-                if class_name is not None and part.sizes["cell"]:
-                    share = count[:, channel, column] / count[:, channel].sum(axis=-1)
-                    rows[f"{SHARE}{name}_{channel_name}_{class_name}"] = np.where(at >= 0, share[at], np.nan).astype("float32")
+            for class_name, value in classes_of(part.attrs["ontology"], str(channel_name)):
+                share = count[:, channel, column[value]] / total[:, channel] if len(count) else np.zeros(1)
+                rows[share_column(name, str(channel_name), class_name)] = np.where(at >= 0, share[at], np.nan).astype("float32")
     return described
 
 
-def class_names(ontology: dict[str, Any], channel: str, values: np.ndarray) -> list[tuple[str | None, int]]:
-    """Name of each label value in a channel, None where the channel has no such class."""
-    found = next(each for each in ontology["channels"] if each["name"] == channel)
-    names = {category["value"]: category["name"] for category in found["categories"]} | {254: "none", 255: "unlabeled"}
-    return [(names.get(int(value)), int(value)) for value in values]
+def classes_of(ontology: dict[str, Any], channel: str) -> list[tuple[str, int]]:
+    """Names and values of a channel's classes, "none" and "unlabeled" last."""
+    own = [(each["name"], int(each["value"])) for each in ontology["categories"] if each["channel"] == channel]
+    return [*own, ("none", NONE), ("unlabeled", UNLABELED)]
+
+
+def share_column(label_set: str, channel: str, class_name: str) -> str:
+    """The column that holds the share of a cell's pixels in a class."""
+    return f"share_{label_set}_{channel}_{class_name}"
 
 
 def _period_summary(folder: Path) -> dict[str, Any]:
