@@ -1,10 +1,23 @@
 """Fixtures that every test may use."""
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from harness import ROOT, Project, write_aoi
+from tilewright.config.model import Simulate, Site
+from tilewright.simulate import make_world
+
+# The border of UTM zones 32 and 33 in the north; zone 35 in the south.
+NORTH = Site(name="lazio", lon=12.0, lat=42.0, side_m=8000, tiles=["32TQM", "33TTG"])
+SOUTH = Site(name="natal", lon=30.0, lat=-30.0, side_m=6000, tiles=["35JQG"])
+NORTH_BOX = (11.955, 41.967, 12.045, 42.033)
+SOUTH_BOX = (29.97, -30.024, 29.999, -29.976)
+WORLD = Simulate(seed=7, sites=[NORTH, SOUTH], years=[2019], scenes_per_year=6)
+WATERMARKS = Simulate(seed=7, sites=[NORTH, SOUTH], years=[2019], scenes_per_year=3, watermark=True)
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +33,67 @@ def shared_data() -> Path:
     if not data.is_dir():
         pytest.skip("real data not here: ../shared/data does not exist beside the project")
     return data
+
+
+def _made(settings: Simulate, folder: Path) -> Path:
+    make_world(settings, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of `WORLD`: two sites, three tiles in three zones, six scenes each. Read only."""
+    return _made(WORLD, tmp_path_factory.mktemp("world") / "data")
+
+
+@pytest.fixture(scope="session")
+def watermarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of `WATERMARKS`. Read only."""
+    return _made(WATERMARKS, tmp_path_factory.mktemp("watermarks") / "data")
+
+
+def config_of(folder: Path, aoi: str) -> dict[str, Any]:
+    """A small dataset of a simulated world in `folder`."""
+    return {
+        "dataset": "small",
+        "seed": 42,
+        "aoi": {"file": aoi},
+        "provider": {"like": "simulated", "path": str(folder / "catalog.json")},
+        "collections": {"s2_l2a": {"bands": ["B02", "B03", "B04", "B08", "B11", "B09"]}},
+        "cells": {"size_m": 960},
+        "mask": {"max_bad": 0.25, "intensity": {"band": "B02", "percentile": 5, "max_dn": 3000}},
+        "periods": [
+            {"name": "first", "start": "2019-01-01", "end": "2019-06-30", "scenes": 2},
+            {"name": "second", "start": "2019-07-01", "end": "2019-12-31", "scenes": 1, "order": "clearest"},
+        ],
+        "labels": {"osm": {"source": {"kind": "pbf", "path": str(folder / "world.osm.pbf")}, "ontology": "opensentinelmap"}},
+    }
+
+
+@pytest.fixture
+def project(world: Path, tmp_path: Path) -> Project:
+    """A project of its own on the simulated world: both sites, three tiles."""
+    aoi = write_aoi(tmp_path / "aoi.geojson", NORTH_BOX, SOUTH_BOX)
+    return Project(tmp_path / "work", config_of(world, aoi))
+
+
+@pytest.fixture(scope="session")
+def built(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished dataset of both sites. Read only: tests that change something copy it with `copied`."""
+    folder = tmp_path_factory.mktemp("built")
+    made = Project(folder / "work", config_of(world, write_aoi(folder / "aoi.geojson", NORTH_BOX, SOUTH_BOX)))
+    made.run()
+    return made
+
+
+@pytest.fixture
+def copied(built: Project, tmp_path: Path) -> Callable[[], Project]:
+    """Copies of the finished dataset, provenance and all, to change at will."""
+    import shutil
+
+    def copy_of() -> Project:
+        directory = tmp_path / "copy"
+        shutil.copytree(built.directory, directory, symlinks=True)
+        return Project(directory, copy.deepcopy(built.config))
+
+    return copy_of

@@ -61,7 +61,9 @@ def test_opensentinelmap_is_as_published(root):
 )
 def test_what_tags_mean(root, tags, kind, expected):
     ontology = load_ontology(root / "config" / "ontologies" / "opensentinelmap.yaml")
-    assert {(one.name, rule.dilate_m) for one, rule in ontology.rules() if kind in rule.kinds and rule.fits(tags)} == expected
+    assert {
+        (one.name, rule.dilate_m) for one, rule in ontology.rules() if kind in rule.kinds and rule.fits(tags)
+    } == expected
 
 
 def test_duplicate_value(document, tmp_path):
@@ -120,17 +122,23 @@ def test_value_out_of_range(document, tmp_path, value):
 
 def test_key_that_features_do_not_keep(document, tmp_path):
     category(document, "quarry")["rules"].append({"tags": {"colour": "red"}})
-    assert "category quarry, rule 2: tag key 'colour' is not among those that features keep" in complaint(document, tmp_path)
+    assert "category quarry, rule 2: tag key 'colour' is not among those that features keep" in complaint(
+        document, tmp_path
+    )
 
 
 def test_unquoted_yes(document, tmp_path):
     category(document, "quarry")["rules"].append({"tags": {"building": True}})
-    assert "category quarry, rule 2, tags: building has the value True: write text, and quote" in complaint(document, tmp_path)
+    assert "category quarry, rule 2, tags: building has the value True: write text, and quote" in complaint(
+        document, tmp_path
+    )
 
 
 def test_exclusion_without_star(document, tmp_path):
     category(document, "quarry")["rules"][0]["exclude"] = {"landuse": ["pit"]}
-    assert "category quarry, rule 1: exclude names 'landuse', for which the rule has no '*'" in complaint(document, tmp_path)
+    assert "category quarry, rule 1: exclude names 'landuse', for which the rule has no '*'" in complaint(
+        document, tmp_path
+    )
 
 
 def test_none_rules_have_no_kinds(document, tmp_path):

@@ -17,6 +17,10 @@ TILE = f"{RESULTS}/tiles/{{tile}}"
 PERIOD = f"{TILE}/{{period}}"
 LOGS = f"logs/{DATASET.name}"
 BENCHMARKS = f"benchmarks/results/jobs/{DATASET.name}"
+ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
+
+# The library runs from here in whatever environment a rule gets, which need only hold its dependencies.
+shell.prefix(f"export PYTHONPATH={Path(workflow.basedir) / 'workflow'}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 
 wildcard_constraints:
@@ -64,3 +68,13 @@ def files_of_zone(wildcards):
 def zone_files(wildcards):
     """The zones of the dataset."""
     return [f"{RESULTS}/zones/{zone}.parquet" for zone in tiles_by_zone()]
+
+
+def dataset_folder(wildcards, input):
+    """The dataset's folder, from where its index is."""
+    return Path(input.index).parent
+
+
+def tiles_folder(wildcards, output):
+    """The folder of the tiles, from where the zone's file is."""
+    return Path(output[0]).parents[1] / "tiles"

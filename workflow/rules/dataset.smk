@@ -10,16 +10,18 @@ rule zone:
         f"{LOGS}/zone/{{zone}}.log",
     benchmark:
         f"{BENCHMARKS}/zone/{{zone}}.tsv"
+    conda:
+        ENVIRONMENT
     params:
         tiles=tiles_in,
-        folder=f"{RESULTS}/tiles",
+        folder=tiles_folder,
         periods=DATASET.periods,
         labels="--labels" if DATASET.label_sets else "",
         version=DATASET.version("zone"),
     message:
         "Gathering the cells of UTM zone {wildcards.zone}"
     shell:
-        "tilewright --log {log} zone --tiles-folder {params.folder} --tiles {params.tiles} "
+        "python -m tilewright --log {log} zone --tiles-folder {params.folder} --tiles {params.tiles} "
         "--periods {params.periods:q} {params.labels} --output {output}"
 
 
@@ -28,21 +30,21 @@ rule index:
         zones=zone_files,
     output:
         index=f"{RESULTS}/index.parquet",
-        statistics=report(
-            f"{RESULTS}/statistics.json", caption="../report/statistics.rst", category="Dataset"
-        ),
+        statistics=report(f"{RESULTS}/statistics.json", caption="../report/statistics.rst", category="Dataset"),
         collection=f"{RESULTS}/collection.json",
     log:
         f"{LOGS}/index.log",
     benchmark:
         f"{BENCHMARKS}/index.tsv"
+    conda:
+        ENVIRONMENT
     params:
         settings=settings_of("index"),
         version=DATASET.version("index"),
     message:
         "Indexing the dataset: splits, statistics, STAC collection"
     shell:
-        "tilewright --log {log} index --zones {input.zones} --settings {params.settings:q} --output {output.index} "
+        "python -m tilewright --log {log} index --zones {input.zones} --settings {params.settings:q} --output {output.index} "
         "--statistics {output.statistics} --collection {output.collection}"
 
 
@@ -56,11 +58,13 @@ rule report:
         f"{LOGS}/report.log",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
+    conda:
+        ENVIRONMENT
     params:
         config=DATASET.text,
-        folder=RESULTS,
+        folder=dataset_folder,
         version=DATASET.version("report"),
     message:
         "Drawing the report"
     shell:
-        "tilewright --log {log} report --dataset {params.folder} --config-text {params.config:q} --output {output}"
+        "python -m tilewright --log {log} report --dataset {params.folder} --config-text {params.config:q} --output {output}"

@@ -14,13 +14,15 @@ rule crop:
         f"{LOGS}/crop/{{tile}}-{{period}}.log",
     benchmark:
         f"{BENCHMARKS}/crop/{{tile}}-{{period}}.tsv"
+    conda:
+        ENVIRONMENT
     params:
         settings=settings_of("crop"),
         version=DATASET.version("crop"),
     message:
         "Cropping {wildcards.tile} in {wildcards.period}"
     shell:
-        "tilewright --log {log} crop --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
+        "python -m tilewright --log {log} crop --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
         "--settings {params.settings:q} --patches {output.patches} --selection {output.selection}"
 
 
@@ -34,11 +36,13 @@ rule group:
         f"{LOGS}/group/{{tile}}.log",
     benchmark:
         f"{BENCHMARKS}/group/{{tile}}.tsv"
+    conda:
+        ENVIRONMENT
     params:
         settings=settings_of("group"),
         version=DATASET.version("group"),
     message:
         "Grouping the patches of {wildcards.tile} into series"
     shell:
-        "tilewright --log {log} group --cells {input.cells} --patches {input.patches} "
+        "python -m tilewright --log {log} group --cells {input.cells} --patches {input.patches} "
         "--settings {params.settings:q} --output {output}"

@@ -12,13 +12,15 @@ if DATASET.label_sets:
             f"{LOGS}/features/{{tile}}.log",
         benchmark:
             f"{BENCHMARKS}/features/{{tile}}.tsv"
+        conda:
+            ENVIRONMENT
         params:
             settings=settings_of("features"),
             version=DATASET.version("features"),
         message:
             "Cutting the label sources to {wildcards.tile}"
         shell:
-            "tilewright --log {log} features --cells {input.cells} --settings {params.settings:q} --output {output}"
+            "python -m tilewright --log {log} features --cells {input.cells} --settings {params.settings:q} --output {output}"
 
     rule labels:
         input:
@@ -31,11 +33,13 @@ if DATASET.label_sets:
             f"{LOGS}/labels/{{tile}}.log",
         benchmark:
             f"{BENCHMARKS}/labels/{{tile}}.tsv"
+        conda:
+            ENVIRONMENT
         params:
             settings=settings_of("labels"),
             version=DATASET.version("labels"),
         message:
             "Rasterising the labels of {wildcards.tile}"
         shell:
-            "tilewright --log {log} labels --cells {input.cells} --features {input.features} "
+            "python -m tilewright --log {log} labels --cells {input.cells} --features {input.features} "
             "--settings {params.settings:q} --output {output}"

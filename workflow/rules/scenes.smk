@@ -10,14 +10,16 @@ if DATASET.config.simulate:
             "logs/simulate.log",
         benchmark:
             "benchmarks/results/jobs/simulate.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 2
         params:
             settings=settings_of("simulate"),
             version=DATASET.version("simulate"),
-        threads: 2
         message:
             "Simulating a world of fields, towns and clouds"
         shell:
-            "tilewright --log {log} simulate --settings {params.settings:q} --directory $(dirname {output.catalog})"
+            "python -m tilewright --log {log} simulate --settings {params.settings:q} --directory $(dirname {output.catalog})"
 
 
 rule cells:
@@ -27,13 +29,15 @@ rule cells:
         f"{LOGS}/cells/{{tile}}.log",
     benchmark:
         f"{BENCHMARKS}/cells/{{tile}}.tsv"
+    conda:
+        ENVIRONMENT
     params:
         settings=settings_of("cells"),
         version=DATASET.version("cells"),
     message:
         "Sampling tile {wildcards.tile}"
     shell:
-        "tilewright --log {log} cells --tile {wildcards.tile} --settings {params.settings:q} --output {output}"
+        "python -m tilewright --log {log} cells --tile {wildcards.tile} --settings {params.settings:q} --output {output}"
 
 
 rule search:
@@ -45,13 +49,15 @@ rule search:
         f"{LOGS}/search/{{tile}}-{{period}}.log",
     benchmark:
         f"{BENCHMARKS}/search/{{tile}}-{{period}}.tsv"
+    conda:
+        ENVIRONMENT
     params:
         settings=settings_of("search"),
         version=DATASET.version("search"),
     message:
         "Searching scenes of {wildcards.tile} in {wildcards.period}"
     shell:
-        "tilewright --log {log} search --settings {params.settings:q} --output {output}"
+        "python -m tilewright --log {log} search --settings {params.settings:q} --output {output}"
 
 
 rule mask:
@@ -64,11 +70,13 @@ rule mask:
         f"{LOGS}/mask/{{tile}}-{{period}}.log",
     benchmark:
         f"{BENCHMARKS}/mask/{{tile}}-{{period}}.tsv"
+    conda:
+        ENVIRONMENT
     params:
         settings=settings_of("mask"),
         version=DATASET.version("mask"),
     message:
         "Counting SCL classes of {wildcards.tile} in {wildcards.period}"
     shell:
-        "tilewright --log {log} mask --cells {input.cells} --scenes {input.scenes} "
+        "python -m tilewright --log {log} mask --cells {input.cells} --scenes {input.scenes} "
         "--settings {params.settings:q} --output {output}"

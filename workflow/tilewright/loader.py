@@ -63,7 +63,7 @@ class Dataset:
         return xr.DataTree.from_dict(groups)
 
 
-def open(path: str | Path) -> Dataset | xr.DataTree:  # noqa: A001 - `tilewright.open` reads as what it does
+def open(path: str | Path) -> Dataset | xr.DataTree:
     """Open a dataset's folder (`results/<dataset>`) or one of its stores (`….zarr.zip`).
 
     Returns:

@@ -1,6 +1,6 @@
 """One dataset's checked config, and the answers that the rules need: settings by stage, tiles by zone, input files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,8 +60,8 @@ class DatasetConfig:
         named += [(f"cells.water.file: {cells.water.file}", cells.water.file)] if cells.water else []
         if self.config.aoi.file:
             named.append((f"aoi.file: {self.config.aoi.file}", self.config.aoi.file))
-        for key, path in named:
-            if not Path(path).is_file():
+        for key, file in named:
+            if not Path(file).is_file():
                 raise TilewrightError(f"{key}: no such file; mend the path")
 
     @staticmethod
@@ -129,7 +129,7 @@ class DatasetConfig:
         Raises:
             TilewrightError: for a tile that does not exist or is outside the AOI.
         """
-        made = {
+        makers: dict[str, Callable[[], Any]] = {
             "simulate": lambda: self.config.simulate,
             "cells": lambda: self._cells(tile),
             "search": lambda: settings.search_settings(self.config, self.provider, tile, period),
@@ -139,8 +139,8 @@ class DatasetConfig:
             "labels": self._labels,
             "group": lambda: settings.group_settings(self.config, self.provider, tile),
             "index": lambda: settings.index_settings(self.config),
-        }[stage]()
-        return settings.text(made)
+        }
+        return settings.text(makers[stage]())
 
     def _cells(self, tile: str) -> CellsSettings:
         cells = self.config.cells

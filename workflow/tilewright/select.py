@@ -97,7 +97,7 @@ def shuffled_by_month(scenes: pd.DataFrame, rule: Rule) -> np.ndarray:
     for name in months:
         inside = np.flatnonzero(month == name)
         turn[inside[np.argsort(drawn[inside], kind="stable")]] = np.arange(len(inside))
-    return np.lexsort((scenes["scene_id"].to_numpy(str), [place[name] for name in month], turn))
+    return np.lexsort((scenes["scene_id"].to_numpy(str), np.array([place[name] for name in month], int), turn))
 
 
 def walking_order(candidates: Candidates, rule: Rule, bad: np.ndarray) -> np.ndarray:

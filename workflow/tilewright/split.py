@@ -9,6 +9,7 @@ import pandas as pd
 from tilewright.config.settings import IndexSettings
 
 NAMES = ("train", "val", "test")
+MIN_BLOCKS = 20  # blocks are halved until there are that many, so that a share of a tenth is two blocks
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,13 @@ class SplitOutcome:
         by: tile or block: what was hashed in the end.
         reason: why that is not what the config asked for; empty where it is.
         units: how many tiles or blocks there are.
+        block_m: side of a block in metres, 0 by tile.
     """
 
     by: str
     reason: str
     units: int
+    block_m: int
 
 
 def unit_interval(*names: object) -> float:
@@ -55,13 +58,21 @@ def split(rows: pd.DataFrame, settings: IndexSettings) -> tuple[np.ndarray, Spli
         unit = rows["tile"].astype(str)
     else:
         step = max(1, settings.block_m // settings.size_m)
-        column, row = rows["col"] // step, rows["row"] // step
-        unit = rows["epsg"].astype(str) + "/" + column.astype(str) + "/" + row.astype(str)
+        unit = _blocks(rows, step)
+        while step > 1 and unit.nunique() < MIN_BLOCKS:
+            step //= 2
+            unit = _blocks(rows, step)
         shares = _by_rank(sorted(unit.unique(), key=lambda name: unit_interval(settings.seed, "split", name)), settings)
-        return unit.map(shares).to_numpy(object), SplitOutcome(by, reason, len(shares))
+        return unit.map(shares).to_numpy(object), SplitOutcome(by, reason, len(shares), step * settings.size_m)
     edges = np.cumsum([settings.shares.train, settings.shares.val])
     drawn = {name: np.searchsorted(edges, unit_interval(settings.seed, "split", name), side="right") for name in unit.unique()}
-    return np.array(NAMES, object)[unit.map(drawn).to_numpy(int)], SplitOutcome(by, reason, len(drawn))
+    return np.array(NAMES, object)[unit.map(drawn).to_numpy(int)], SplitOutcome(by, reason, len(drawn), 0)
+
+
+def _blocks(rows: pd.DataFrame, step: int) -> pd.Series:
+    """The square block of `step` cells a side that each cell lies in, by UTM zone."""
+    column, row = rows["col"] // step, rows["row"] // step
+    return rows["epsg"].astype(str) + "/" + column.astype(str) + "/" + row.astype(str)
 
 
 def _by_rank(units: list[str], settings: IndexSettings) -> dict[str, str]:

@@ -80,7 +80,7 @@ def _from_json(path: Path) -> list[dict[str, Any]]:
         document = json.loads(path.read_text())
         items = document["features"]
         for item in items:
-            item["id"], item["properties"], item["geometry"]  # noqa: B018 - what every item must have
+            item["id"], item["properties"], item["geometry"]  # what every item must have
     except (ValueError, KeyError, TypeError) as error:
         raise TilewrightError(f"catalog {path}: is not a STAC ItemCollection ({error!r}); mend or replace the file") from None
     return items

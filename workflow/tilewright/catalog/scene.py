@@ -1,10 +1,15 @@
 """What a STAC item means: tile, orbit, datatake, assets on their grids, and the offset that harmonises its pixels."""
 
+import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+import pandas as pd
 
 from tilewright.catalog.radiometry import dn_offset
 from tilewright.config.model import path_safe
@@ -51,7 +56,7 @@ class Scene:
 
     collection: str
     scene_id: str
-    datetime: str
+    datetime: datetime
     platform: str
     relative_orbit: int
     processing_baseline: str
@@ -97,7 +102,7 @@ def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection) -
         refused = "" if assets else "item lists none of the collection's assets"
     document = json.dumps(assets, sort_keys=True, separators=(",", ":"))
     return Scene(
-        collection=key, scene_id=item["id"], datetime=item_time(item).replace(tzinfo=None).isoformat(timespec="microseconds"),
+        collection=key, scene_id=item["id"], datetime=item_time(item).replace(tzinfo=None),
         platform=str(properties.get("platform", "")).lower(), relative_orbit=_relative_orbit(properties, product),
         processing_baseline=baseline, datatake=_datatake(properties, item["id"]),
         cloud_cover=float(properties.get("eo:cloud_cover", "nan")), dn_offset=offset or 0, radiometry=evidence,
@@ -107,13 +112,27 @@ def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection) -
     )  # fmt: skip
 
 
-def scene_asset(scene_id: str, assets: str, band: str) -> Asset | None:
-    """The asset of `band` from a row's `assets`; None where the item has no such asset, or no grid for it."""
-    found = json.loads(assets).get(band)
+def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:
+    """Scenes as the rows of `scenes.parquet`, typed also where there are none."""
+    columns = [field.name for field in dataclasses.fields(Scene)]
+    table = pd.DataFrame([dataclasses.astuple(scene) for scene in scenes], columns=columns)
+    kinds = {"datetime": "datetime64[us]", "relative_orbit": "int32", "dn_offset": "int32", "cloud_cover": "float64"}
+    return table.astype(kinds)
+
+
+def scenes_of(table: pd.DataFrame) -> list[Scene]:
+    """The rows of `scenes.parquet` as scenes, in their order."""
+    columns = [field.name for field in dataclasses.fields(Scene)]
+    return [Scene(*row) for row in table[columns].itertuples(index=False, name=None)]
+
+
+def scene_asset(scene: Scene, band: str) -> Asset | None:
+    """The asset of `band` of a scene; None where the item has no such asset, or no grid for it."""
+    found = json.loads(scene.assets).get(band)
     if found is None:
         return None
     return Asset(
-        scene_id=scene_id, band=band, href=found["href"], epsg=found["epsg"], transform=tuple(found["transform"]),
+        scene_id=scene.scene_id, band=band, href=found["href"], epsg=found["epsg"], transform=tuple(found["transform"]),
         shape=tuple(found["shape"]),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import Field
+
 from tilewright.config.model import Activity, Model, Water
 
 

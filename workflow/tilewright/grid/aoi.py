@@ -7,7 +7,7 @@ Areas are cut at ±180°; since no cell crosses its zone's border, none crosses 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -30,12 +30,17 @@ _MARGIN_DEGREES = 0.001  # around a tile's envelope: far more than that
 
 @dataclass(frozen=True, eq=False)
 class AreaOfInterest:
-    """An area, or whole tiles (`geometry` is None); made by `load_aoi`."""
+    """An area, or whole tiles (`geometry` is None); made by `load_aoi`.
+
+    `geometry` is the dissolved area in EPSG:4326; `parts` are the polygons it was dissolved from. A tile's clip is made
+    from those: where dissolved edges cross they gain vertices, whose rounding would move an edge far away as well.
+    """
 
     named: tuple[str, ...]
     geometry: shapely.MultiPolygon | None
+    parts: NDArray[np.object_]
     text: str
-    _windows: dict[str, Any] = field(default_factory=dict, repr=False)
+    _windows: dict[str, NDArray[np.object_]] = field(default_factory=dict, repr=False)
 
     def tiles(self) -> list[str]:
         """Names, sorted, of the tiles whose ground (footprint within its own UTM zone) meets the area, sea included.
@@ -44,6 +49,10 @@ class AreaOfInterest:
             TilewrightError: where there are none.
         """
         return list(self._names)
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        return frozenset(self.named)
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -57,10 +66,22 @@ class AreaOfInterest:
         apart = ~shapely.intersects(self.geometry, ground) | shapely.touches(self.geometry, ground)
         names = table.name[np.setdiff1d(met, partly[apart])]
         if not len(names):
-            raise TilewrightError(
-                f"aoi lies in the sea: no Sentinel-2 tile meets {self.text}; check that it is longitude first, or move it"
-            )
+            raise self._no_tiles()
         return tuple(names.tolist())
+
+    def _no_tiles(self) -> TilewrightError:
+        table = tiles()
+        footprints = _footprints(table, np.arange(len(table)))
+        across = shapely.intersects(self.geometry, footprints) & ~shapely.touches(self.geometry, footprints)
+        if across.any():
+            return TilewrightError(
+                f"aoi: {self.text} lies beside a UTM zone's border where only tiles of the next zone reach "
+                f"({', '.join(table.name[across][:3])}), and cells do not cross that border: widen or move the aoi"
+            )
+        return TilewrightError(
+            f"aoi: no Sentinel-2 tile meets {self.text}: tiles cover all longitudes from 84° S to 84.6° N; "
+            "check that it is longitude first, or move it"
+        )
 
     def clip(self, name: str) -> str | None:
         """The area within the envelope of tile `name`, as WKT in EPSG:4326; None where it is all of the envelope.
@@ -73,25 +94,29 @@ class AreaOfInterest:
         """
         outside = TilewrightError(f"tile {name} has no ground in the aoi ({self.text}): ask for a tile that has, or widen the aoi")
         if self.geometry is None:
-            if name not in self.named:
+            if name not in self._named:
                 raise outside
             return None
         tile(name)
         box = _envelopes()[np.searchsorted(tiles().name, name)]
-        if shapely.covers(self.geometry, box):
+        parts = self._window(name[:3])
+        parts = parts[shapely.intersects(parts, box)]
+        if shapely.covers(parts, box).any():
             return None
-        part = _polygons(shapely.intersection(self._window(name[:3]), box, grid_size=_GRID_DEGREES))
-        if part.is_empty:
+        area = _polygons(shapely.set_precision(shapely.union_all(shapely.intersection(parts, box)), _GRID_DEGREES))
+        if area.is_empty:
             raise outside
-        return shapely.to_wkt(shapely.normalize(part), rounding_precision=7)
+        return None if area.covers(box) else shapely.to_wkt(shapely.normalize(area), rounding_precision=7)
 
-    def _window(self, zone: str) -> Any:
-        """The area around the tiles of a grid zone (`32T`): cut once, so that a tile's clip is cheap in a big area."""
+    def _window(self, zone: str) -> NDArray[np.object_]:
+        """The parts around the tiles of a grid zone (`32T`): cut once, so that a tile's clip is cheap in a big area."""
         if zone not in self._windows:
-            boxes = _envelopes()[np.char.startswith(tiles().name, zone)]
-            west, south, east, north = shapely.total_bounds(boxes)
+            west, south, east, north = shapely.total_bounds(_envelopes()[np.char.startswith(tiles().name, zone)])
             around = shapely.box(west - 0.1, south - 0.1, east + 0.1, north + 0.1)
-            self._windows[zone] = shapely.intersection(self.geometry, around)
+            near = self.parts[shapely.intersects(self.parts, around)]
+            within = shapely.covers(around, near)
+            near[~within] = shapely.intersection(near[~within], around)
+            self._windows[zone] = near
         return self._windows[zone]
 
 
@@ -106,21 +131,21 @@ def load_aoi(aoi: Aoi) -> AreaOfInterest:
     """
     if aoi.tiles is not None:
         names = tuple(sorted({tile(name).name for name in aoi.tiles}))
-        return AreaOfInterest(names, None, f"{len(names)} named tiles")
+        return AreaOfInterest(names, None, np.empty(0, object), f"{len(names)} named tiles")
     if aoi.bbox is not None:
         west, south, east, north = aoi.bbox
         spans = [(west, east)] if west < east else [(west, 180.0), (-180.0, east)]
-        area = shapely.union_all([shapely.box(left, south, right, north) for left, right in spans if left < right])
+        parts = np.array([shapely.box(left, south, right, north) for left, right in spans if left < right], dtype=object)
         text = f"bbox {list(aoi.bbox)}"
     else:
         assert aoi.file is not None  # the model lets exactly one key through
-        area = shapely.union_all(_read(aoi.file))
+        parts = _read(aoi.file)
         text = aoi.file
-    area = _polygons(shapely.set_precision(area, _GRID_DEGREES))
+    area = _polygons(shapely.set_precision(shapely.union_all(parts), _GRID_DEGREES))
     if area.is_empty:
         raise TilewrightError(f"aoi: {text} has no area; give polygons wider than 1 cm")
     shapely.prepare(area)
-    return AreaOfInterest((), area, text)
+    return AreaOfInterest((), area, parts, text)
 
 
 def inside(clip: str | None, cells: CellTable) -> NDArray[np.bool_]:
@@ -136,7 +161,7 @@ def inside(clip: str | None, cells: CellTable) -> NDArray[np.bool_]:
     return shapely.covers(area, cells.polygons())
 
 
-def _read(file: str) -> list[shapely.Geometry]:
+def _read(file: str) -> NDArray[np.object_]:
     """The polygons of `file` in EPSG:4326, valid and within ±180°."""
     import geopandas as gpd
 
@@ -161,7 +186,7 @@ def _read(file: str) -> list[shapely.Geometry]:
     valid = shapely.make_valid(degrees)
     beyond = ~shapely.covers(_WORLD, valid)
     cut = [shapely.intersection(_shifted(valid[beyond], by), _WORLD) for by in (-360.0, 0.0, 360.0)]
-    return [*valid[~beyond], *np.concatenate(cut)]
+    return shapely.get_parts(_polygons(shapely.GeometryCollection([*valid[~beyond], *np.concatenate(cut)])))
 
 
 def _shifted(geometries: NDArray[np.object_], east: float) -> NDArray[np.object_]:
@@ -195,7 +220,7 @@ def _to_degrees(shapes: "gpd.GeoSeries", file: str) -> NDArray[np.object_]:
 
 def _polygons(geometry: shapely.Geometry) -> shapely.MultiPolygon:
     """The polygons of a geometry, without the points and lines that cuts leave."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))
+    parts = shapely.get_parts(shapely.get_parts(shapely.get_parts(geometry)))
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon" and not part.is_empty])
 
 
@@ -230,11 +255,15 @@ def _envelopes() -> NDArray[np.object_]:
     )
 
 
+def _footprints(table: TileTable, rows: NDArray[np.intp]) -> NDArray[np.object_]:
+    """Footprints of the tiles at `rows`; longitudes go on beyond ±180°."""
+    shape, lon, lat = _outlines()
+    middle = central_meridian(1) + (table.epsg[rows] % 100 - 1) * 6
+    points = np.stack([lon[shape[rows]] + middle[:, None], lat[shape[rows]]], axis=-1)
+    return np.asarray(shapely.polygons(points), dtype=object)
+
+
 def _ground(table: TileTable, rows: NDArray[np.intp]) -> NDArray[np.object_]:
     """Footprints of the tiles at `rows`, cut at their own zone's border."""
-    shape, lon, lat = _outlines()
-    zone = table.epsg[rows] % 100
-    middle = central_meridian(1) + (zone - 1) * 6
-    footprints = shapely.polygons(np.stack([lon[shape[rows]] + middle[:, None], lat[shape[rows]]], axis=-1))
-    grounds = np.array([shapely.union_all([shapely.box(p.west, p.south, p.east, p.north) for p in strips(z)]) for z in range(1, 61)])
-    return shapely.intersection(footprints, grounds[zone - 1])
+    zones = np.array([shapely.union_all([shapely.box(p.west, p.south, p.east, p.north) for p in strips(z)]) for z in range(1, 61)])
+    return np.asarray(shapely.intersection(_footprints(table, rows), zones[table.epsg[rows] % 100 - 1]), dtype=object)

@@ -100,8 +100,9 @@ def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndar
 
     first = boxes[0]
     step = first.resolution.x
+    epsg = first.crs.epsg if first.crs else None
     windows = [_window(asset, box) for box in boxes]
-    aligned = asset.epsg == first.crs.epsg and asset.resolution == step and all(_inside(asset, at) for at in windows)
+    aligned = asset.epsg == epsg and asset.resolution == step and all(_inside(asset, at) for at in windows)
     if aligned:
         # The asset's own grid: stackstac then reads windows of the file without warping.
         bounds = _bounds(asset)
@@ -118,7 +119,7 @@ def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndar
             (row, column, *box.shape) for (row, column), box in zip(rows_columns, boxes, strict=True)
         ]
     cube = stackstac.stack(
-        [_item(asset)], assets=[asset.band], epsg=first.crs.epsg, resolution=step, bounds=bounds, snap_bounds=False,
+        [_item(asset)], assets=[asset.band], epsg=epsg, resolution=step, bounds=bounds, snap_bounds=False,
         dtype=dtype, fill_value=dtype.type(0), rescale=False, xy_coords=False, chunksize=_CHUNK,
         # Missing is never passed off as empty: stackstac would turn a 404 into no data.
         errors_as_nodata=(),

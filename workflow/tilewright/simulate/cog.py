@@ -7,7 +7,7 @@ directories first, largest image first, then the pixels of the overviews from th
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,61 +100,52 @@ def _levels(patch: Patch, resolution: int, average: bool) -> Iterator[_Level]:
         yield _encode(patch, side, block // 2)
 
 
-def _geo_keys(epsg: int) -> list[int]:
-    """GeoTIFF directory: projected, pixel is area, the EPSG code, metres."""
-    return [1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, epsg, 3076, 0, 1, 9001]
+def _entries(level: _Level, first: bool, place: Frame, resolution: int, bits: int, offsets: list[int]) -> list[tuple[int, int, int, bytes]]:
+    """The entries of one image file directory: tag, type, number of values, values as bytes."""
+    packed: list[tuple[int, int, int, bytes]] = []
 
+    def add(tag: int, kind: str, values: Sequence[float]) -> None:
+        packed.append((tag, {"H": 3, "I": 4, "d": 12}[kind], len(values), struct.pack(f"<{len(values)}{kind}", *values)))
 
-def _tags(level: _Level, first: bool, place: Frame, resolution: int, bits: int, offsets: list[int]) -> bytes:
-    """The entries of one image file directory, with placeholders replaced by `_lay_out`; packed as (code, type, data)."""
-    counts = [len(level.blocks.get(number, b"")) for number in range(level.count)]
-    short, long, double, text = 3, 4, 12, 2
-    entries: list[tuple[int, int, list[int] | list[float] | bytes]] = [
-        (254, long, [0 if first else 1]), (256, long, [level.side]), (257, long, [level.side]), (258, short, [bits]),
-        (259, short, [8]), (262, short, [1]), (277, short, [1]), (284, short, [1]), (317, short, [2]),
-        (322, long, [level.block]), (323, long, [level.block]), (324, long, offsets), (325, long, counts), (339, short, [1]),
-    ]  # fmt: skip
+    add(254, "I", [0 if first else 1])  # a reduced image of the first
+    add(256, "I", [level.side])
+    add(257, "I", [level.side])
+    add(258, "H", [bits])
+    add(259, "H", [8])  # DEFLATE
+    add(262, "H", [1])
+    add(277, "H", [1])
+    add(284, "H", [1])
+    add(317, "H", [2])  # horizontal differencing
+    add(322, "I", [level.block])
+    add(323, "I", [level.block])
+    add(324, "I", offsets)
+    add(325, "I", [len(level.blocks.get(number, b"")) for number in range(level.count)])
+    add(339, "H", [1])
     if first:
-        entries += [
-            (33550, double, [float(resolution), float(resolution), 0.0]),
-            (33922, double, [0.0, 0.0, 0.0, float(place.ulx), float(place.uly), 0.0]),
-            (34735, short, _geo_keys(place.epsg)),
-        ]
-    entries.append((42113, text, b"0\0"))
-    packed = b""
-    form = {short: "H", long: "I", double: "d"}
-    for code, kind, values in entries:
-        data = values if isinstance(values, bytes) else struct.pack(f"<{len(values)}{form[kind]}", *values)
-        packed += struct.pack("<HHII", code, kind, len(values), len(data)) + data
+        add(33550, "d", [resolution, resolution, 0])
+        add(33922, "d", [0, 0, 0, place.ulx, place.uly, 0])
+        # GeoTIFF keys: projected, pixel is area, the EPSG code, metres.
+        add(34735, "H", [1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, place.epsg, 3076, 0, 1, 9001])
+    packed.append((42113, 2, 2, b"0\0"))  # GDAL's no data
     return packed
 
 
-def _lay_out(directory: bytes, start: int, last: bool) -> bytes:
+def _directory(entries: list[tuple[int, int, int, bytes]], start: int, last: bool) -> bytes:
     """A directory at file position `start`: entries, then the values that do not fit in an entry."""
-    entries, position = [], 0
-    while position < len(directory):
-        code, kind, count, length = struct.unpack_from("<HHII", directory, position)
-        entries.append((code, kind, count, directory[position + 12 : position + 12 + length]))
-        position += 12 + length
     extra_at = start + 2 + 12 * len(entries) + 4
     extra, body = b"", struct.pack("<H", len(entries))
-    for code, kind, count, data in entries:
-        if len(data) <= 4:
-            field = data.ljust(4, b"\0")
-        else:
-            field = struct.pack("<I", extra_at + len(extra))
-            extra += data + b"\0" * (len(data) % 2)
-        body += struct.pack("<HHI", code, kind, count) + field
-    end = extra_at + len(extra)
-    return body + struct.pack("<I", 0 if last else end) + extra
+    for tag, kind, count, data in entries:
+        field = data.ljust(4, b"\0") if len(data) <= 4 else struct.pack("<I", extra_at + len(extra))
+        extra += data + b"\0" * (len(data) % 2) if len(data) > 4 else b""
+        body += struct.pack("<HHI", tag, kind, count) + field
+    return body + struct.pack("<I", 0 if last else extra_at + len(extra)) + extra
 
 
 def write_cog(path: Path, patch: Patch, place: Frame, resolution: int, average: bool = True) -> None:
     """Write the whole tile at `resolution` metres, with `patch` as its only pixels other than 0.
 
-    Args:
-        patch: uint16 or uint8 pixels within the tile.
-        average: how overviews are made: mean of valid pixels, or nearest (for classes).
+    `patch` holds uint16 or uint8 pixels within the tile; overviews are the mean of valid pixels when `average`, else the
+    nearest (for classes).
     """
     levels = list(_levels(patch, resolution, average))
     bits = patch.pixels.dtype.itemsize * 8
@@ -162,8 +153,8 @@ def write_cog(path: Path, patch: Patch, place: Frame, resolution: int, average: 
     def head(offsets: list[list[int]]) -> bytes:
         made = struct.pack("<2sHI", b"II", 42, 8)
         for number, (level, places) in enumerate(zip(levels, offsets, strict=True)):
-            tags = _tags(level, number == 0, place, resolution, bits, places)
-            made += _lay_out(tags, len(made), number == len(levels) - 1)
+            entries = _entries(level, number == 0, place, resolution, bits, places)
+            made += _directory(entries, len(made), number == len(levels) - 1)
         return made
 
     position = len(head([[0] * level.count for level in levels]))

@@ -89,10 +89,11 @@ def woods(rng: np.random.Generator, side: float, square: Polygon, keep_out: Base
             shapes += [Shape("area", hole, {"landuse": "meadow"}, "ground", material("meadow", variant)) for hole in holes]
         else:
             shapes.append(Shape("area", wood, tags, "ground", material(kind, variant)))
-        for part in polygons(core, 60_000)[:1]:
-            # A stand of other trees, which OSM does not know of.
+        for part in polygons(core, 200_000):
+            # A stand of other trees, which OSM does not know of, somewhere near the middle.
             x, y = part.representative_point().coords[0]
-            stand = blob(rng, x, y, 0.25 * math.sqrt(part.area), 0.4).intersection(wood)
+            x, y = x + 0.3 * math.sqrt(part.area) * rng.normal(), y + 0.3 * math.sqrt(part.area) * rng.normal()
+            stand = blob(rng, x, y, 0.22 * math.sqrt(part.area), 0.4).intersection(wood)
             other = "leafwood" if kind == "needlewood" else "needlewood"
             shapes += [Shape("area", piece, None, "ground", material(other, variant + 7)) for piece in polygons(stand, 3000)]
     return shapes
@@ -120,8 +121,8 @@ def communes(rng: np.random.Generator, side: float, square: Polygon) -> list[Pol
     return sorted(clipped, key=lambda part: (part.centroid.x, part.centroid.y))
 
 
-def _parcels(rng: np.random.Generator, ring: np.ndarray, heading: float) -> list[np.ndarray]:
-    """A convex region cut into fields, mostly parallel to `heading`."""
+def _parcels(rng: np.random.Generator, ring: np.ndarray, heading: float, size: float) -> list[np.ndarray]:
+    """A convex region cut into fields of about `size` square metres, mostly parallel to `heading`."""
     stack, done = [ring], []
     along = np.array([math.cos(heading), math.sin(heading)])
     across = np.array([-along[1], along[0]])
@@ -129,7 +130,7 @@ def _parcels(rng: np.random.Generator, ring: np.ndarray, heading: float) -> list
         ring = stack.pop()
         x, y = ring.T
         area = 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
-        if area < _PARCEL_M2 * float(rng.lognormal(0.35, 0.6)):
+        if area < size * float(rng.lognormal(0.35, 0.6)):
             done.append(ring)
             continue
         long, wide = float(np.ptp(ring @ along)), float(np.ptp(ring @ across))
@@ -153,15 +154,15 @@ def fields(rng: np.random.Generator, regions: list[Polygon], obstacles: list[Bas
         # A commune favours some crops, so that the country is not the same salad everywhere.
         local = shares * rng.lognormal(0, 0.7, len(shares))
         local /= local.sum()
-        rings = _parcels(rng, np.array(region.exterior.coords)[:-1], float(rng.uniform(0, math.pi)))
-        outlines = shapely.polygons([shapely.linearrings(ring) for ring in rings])
+        rings = _parcels(rng, np.array(region.exterior.coords)[:-1], float(rng.uniform(0, math.pi)), _PARCEL_M2 * float(rng.lognormal(0, 0.45)))
+        outlines = [Polygon(ring) for ring in rings]
         hits: dict[int, list[int]] = {}
         for parcel, obstacle in tree.query(outlines, predicate="intersects").T:
             hits.setdefault(int(parcel), []).append(int(obstacle))
         for index, outline in enumerate(outlines):
             kind = kinds[int(rng.choice(len(kinds), p=local))]
             variant = int(rng.integers(64))
-            left = outline
+            left: BaseGeometry = outline
             for obstacle in sorted(hits.get(index, [])):
                 left = left.difference(obstacles[obstacle])
             shapes += [Shape("area", part, tags[kind], "ground", material(kind, variant)) for part in polygons(left, 2500)]

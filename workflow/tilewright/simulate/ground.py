@@ -137,7 +137,7 @@ class Ground:
     def _make(self, resolution: int) -> Cover:
         material = self._materials(resolution)
         asphalt, roof = self._shares(resolution)
-        x, y = _local_grid(self._site, self._place, self._box, resolution)
+        x, y = (axis.astype(np.float32) for axis in _local_grid(self._site, self._place, self._box, resolution))
 
         def octave(name: str, scale: float) -> np.ndarray:
             return noise_at(lattice(self._seed, self._site.name, name), x, y, scale)
@@ -170,9 +170,8 @@ class Ground:
         if resolution > 10:
             fine, factor = self.cover(10), resolution // 10
             rows, columns = fine.asphalt.shape[0] // factor, fine.asphalt.shape[1] // factor
-            return tuple(  # type: ignore[return-value]
-                share.reshape(rows, factor, columns, factor).mean(axis=(1, 3), dtype=np.float32) for share in (fine.asphalt, fine.roof)
-            )
+            means = [share.reshape(rows, factor, columns, factor).mean(axis=(1, 3), dtype=np.float32) for share in (fine.asphalt, fine.roof)]
+            return means[0], means[1]
         _, _, rows, columns = self._box.pixels(10)
         shares = np.zeros((2, rows, columns), np.float32)
         numbers = np.array([number for number, shape in enumerate(self._shapes) if shape.cover in ("asphalt", "roof")])

@@ -17,7 +17,7 @@ _ROWS = "ABCDEFGHJKLMNPQRSTUV"  # 100 km rows repeat every 2000 km and start at 
 _LEAST_NORTHING = dict(
     zip(
         "CDEFGHJKLMNPQRSTUVWX",
-        (11, 20, 28, 37, 46, 55, 64, 73, 82, 91, 0, 8, 17, 26, 35, 44, 53, 62, 70, 79),
+        (7, 20, 28, 37, 46, 55, 64, 73, 82, 91, 0, 8, 17, 26, 35, 44, 53, 62, 70, 79),
         strict=True,
     )
 )

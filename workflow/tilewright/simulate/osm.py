@@ -1,6 +1,6 @@
 """The landscape as OpenStreetMap data: ids, nodes shared by their place, ways, multipolygon relations, a .osm.pbf."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 import pyproj
 import shapely
-from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry import LineString, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from tilewright.config.model import Site
 from tilewright.errors import TilewrightError
 from tilewright.simulate.landscape import local_crs
-from tilewright.simulate.shapes import Kind, Shape
+from tilewright.simulate.shapes import Kind, Shape, polygons
 
 _UNIT = 10_000_000  # OSM stores degrees as whole numbers of 1e-7
 
@@ -98,23 +98,22 @@ class OsmData:
             self._places[place] = len(self._nodes)
         return self._places[place]
 
-    def _way(self, coordinates: Sequence[tuple[float, float]], tags: dict[str, str]) -> int:
-        nodes = tuple(self._node(lon, lat) for lon, lat in coordinates)
+    def _way(self, coordinates: Iterable[tuple[float, ...]], tags: dict[str, str]) -> int:
+        nodes = tuple(self._node(lon, lat) for lon, lat, *_ in coordinates)
         self._ways.append(_Way(len(self._ways) + 1, nodes, tags))
         return len(self._ways)
 
     def _add(self, kind: Kind, geometry: BaseGeometry, tags: dict[str, str]) -> None:
-        if kind == "point":
+        if isinstance(geometry, Point):
             self._nodes.append((round(geometry.x * _UNIT), round(geometry.y * _UNIT), tags))
             self.features.append(Feature("node", len(self._nodes), tags, geometry, kind))
-        elif kind == "line":
+        elif isinstance(geometry, LineString):
             self.features.append(Feature("way", self._way(geometry.coords, tags), tags, geometry, kind))
         elif isinstance(geometry, Polygon) and not geometry.interiors:
             self.features.append(Feature("way", self._way(geometry.exterior.coords, tags), tags, geometry, kind))
         else:
-            parts = geometry.geoms if isinstance(geometry, MultiPolygon) else [geometry]
             members = []
-            for part in parts:
+            for part in polygons(geometry, 0):
                 members.append((self._way(part.exterior.coords, {}), "outer"))
                 members += [(self._way(ring.coords, {}), "inner") for ring in part.interiors]
             tags = {"type": "multipolygon", **tags}

@@ -25,16 +25,19 @@ def lattice(*names: object) -> np.ndarray:
 def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lattice index, the next one, and the smoothed fraction between them."""
     whole = np.floor(position)
-    t = (position - whole).astype(np.float32)
-    index = whole.astype(np.int32) & (_TABLE - 1)
+    t = position - whole
+    index = whole.astype(np.int32)
+    index &= _TABLE - 1
     return index, (index + 1) & (_TABLE - 1), t * t * (3 - 2 * t)
 
 
 def noise_at(table: np.ndarray, x: np.ndarray, y: np.ndarray, scale: float) -> np.ndarray:
     """Smooth noise in [-1, 1) at points `x`, `y`, with features of about `scale` (same unit); float32."""
     # Turned by an arbitrary angle, so that the lattice is parallel neither to pixels nor to roads.
-    row, row_next, t = _cell((0.8 * y - 0.6 * x) / scale)
-    column, column_next, s = _cell((0.6 * y + 0.8 * x) / scale)
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    unit = np.float32(scale)
+    row, row_next, t = _cell((np.float32(0.8) * y - np.float32(0.6) * x) / unit)
+    column, column_next, s = _cell((np.float32(0.6) * y + np.float32(0.8) * x) / unit)
     flat = table.ravel()
     row *= _TABLE
     row_next *= _TABLE
@@ -43,14 +46,3 @@ def noise_at(table: np.ndarray, x: np.ndarray, y: np.ndarray, scale: float) -> n
     high = flat[row_next + column]
     high += (flat[row_next + column_next] - high) * s
     return low + (high - low) * t
-
-
-def noise_grid(table: np.ndarray, y: np.ndarray, x: np.ndarray, scale: float) -> np.ndarray:
-    """As `noise_at` on the grid of `y` (rows) by `x` (columns), axis-parallel and cheap: (rows, columns) float32."""
-    row, row_next, t = _cell(y / scale)
-    column, column_next, s = _cell(x / scale)
-    rows = table[row]
-    rows += (table[row_next] - rows) * t[:, None]
-    left = rows[:, column]
-    left += (rows[:, column_next] - left) * s
-    return left

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from shapely.geometry import LineString, Point, Polygon
+from shapely.geometry.base import BaseGeometry
 
 from tilewright.simulate.shapes import Shape, blob, polygons, rectangle, rectangles, winding
 from tilewright.simulate.spectra import material
@@ -132,14 +133,14 @@ def works(rng: np.random.Generator, town: Town) -> list[Shape]:
     angle = town.heading
     shapes: list[Shape] = []
     east, south = town.x + 1.75 * town.radius, town.y - 0.55 * town.radius
-    for x, y, along, across, tags, kind in (
-        (east, south, 760, 480, {"landuse": "industrial"}, "works"),
-        (east, south + 620 * size, 380, 300, {"landuse": "retail"}, "works"),
-        (east + 520 * size, south + 560 * size, 300, 300, {"landuse": "commercial"}, "works"),
+    for x, y, along, across, landuse in (
+        (east, south, 760.0, 480.0, "industrial"),
+        (east, south + 620 * size, 380.0, 300.0, "retail"),
+        (east + 520 * size, south + 560 * size, 300.0, 300.0, "commercial"),
     ):
         along, across = along * size, across * size
         ground = rectangle(x, y, along, across, angle)
-        shapes.append(Shape("area", ground, tags, "ground", material(kind, int(rng.integers(64)))))
+        shapes.append(Shape("area", ground, {"landuse": landuse}, "ground", material("works", int(rng.integers(64)))))
         columns, rows = max(1, round(along / 150)), max(1, round(across / 110))
         for i in range(columns):
             for j in range(rows):
@@ -158,8 +159,8 @@ def works(rng: np.random.Generator, town: Town) -> list[Shape]:
     return shapes
 
 
-def network(rng: np.random.Generator, side: float, places: list[Town], regions: list[Polygon]) -> list[Shape]:
-    """Motorway, railway, roads between the settlements, country roads and tracks on the communes' borders."""
+def network(rng: np.random.Generator, side: float, places: list[Town], regions: list[Polygon], lake: BaseGeometry) -> list[Shape]:
+    """Motorway, railway, roads between the settlements, country roads and tracks on the communes' borders but not in the lake."""
     half = side / 2
     square = shapely.box(-half, -half, half, half)
     motorway = winding(rng, (-half, -0.33 * side), (0.42 * side, half), 0.03 * side, 90, side / 2).intersection(square)
@@ -168,7 +169,7 @@ def network(rng: np.random.Generator, side: float, places: list[Town], regions: 
         Shape("line", part, {"highway": "motorway", "oneway": "yes"}, "asphalt", width=26.0)
         for part in shapely.get_parts(motorway)
     ]
-    yard = shapely.line_interpolate_point(railway, 0.45, normalized=True)
+    yard = railway.interpolate(0.45, normalized=True)
     ground = polygons(railway.intersection(yard.buffer(min(450.0, side / 20))).buffer(28, cap_style="flat"), 100)
     shapes += [Shape("area", part, {"landuse": "railway"}, "ground", material("rails", 6)) for part in ground]
     shapes.append(Shape("line", railway, {"railway": "rail"}, "asphalt", width=9.0))
@@ -180,13 +181,13 @@ def network(rng: np.random.Generator, side: float, places: list[Town], regions: 
                 continue
             if other is main and math.hypot(main.x - place.x, main.y - place.y) > 8000:
                 continue
-            road = winding(rng, (place.x, place.y), (other.x, other.y), 180, 70, 1800)
-            shapes.append(Shape("line", road, {"highway": kind}, "asphalt", width=width))
+            link = winding(rng, (place.x, place.y), (other.x, other.y), 180, 70, 1800)
+            shapes.append(Shape("line", link, {"highway": kind}, "asphalt", width=width))
     for x in (-half, half):
         road = winding(rng, (main.x, main.y), (x, main.y + 0.1 * x), 0.02 * side, 70, 2500).intersection(square)
         shapes += [Shape("line", part, {"highway": "primary"}, "asphalt", width=10.0) for part in shapely.get_parts(road) if part.length > 20]
     borders = shapely.line_merge(shapely.union_all([region.exterior for region in regions]))
-    inner = square.buffer(-1)
+    inner = square.buffer(-1).difference(shapely.buffer(lake, 120).buffer(-105))
     for number, border in enumerate(shapely.get_parts(borders.intersection(inner))):
         kind = ("track", "unclassified", "track")[number % 3]
         if border.length > 80:

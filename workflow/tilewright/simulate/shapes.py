@@ -56,7 +56,8 @@ def rectangles(x: np.ndarray, y: np.ndarray, along: np.ndarray, across: np.ndarr
     u = np.stack([-along, along, along, -along], axis=1) / 2
     v = np.stack([-across, -across, across, across], axis=1) / 2
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    return shapely.polygons(np.stack([x[:, None] + c * u - s * v, y[:, None] + s * u + c * v], axis=2))
+    rings = np.stack([x[:, None] + c * u - s * v, y[:, None] + s * u + c * v], axis=2)
+    return np.asarray(shapely.polygons(rings), dtype=object)
 
 
 def winding(

@@ -7,7 +7,7 @@ import numpy as np
 
 from tilewright.simulate.ground import Box
 from tilewright.simulate.schedule import SimScene
-from tilewright.simulate.seeded import generator, lattice, noise_grid
+from tilewright.simulate.seeded import generator, lattice, noise_at
 
 RESOLUTION = 20  # metres: the grid of SCL, so that classes and clouds agree exactly
 
@@ -46,7 +46,8 @@ def _noise(seed: int, scene: SimScene, name: str, y: np.ndarray, x: np.ndarray, 
     total = np.zeros((len(y), len(x)), np.float32)
     weight = np.float32(1)
     for number, scale in enumerate(scales):
-        total += weight * noise_grid(lattice(seed, scene.id, name, number), y + 311 * number, x - 173 * number, scale)
+        table = lattice(seed, scene.id, name, number)
+        total += weight * noise_at(table, (x - 173 * number)[None, :], (y + 311 * number)[:, None], scale)
         weight *= np.float32(0.55)
     return total
 
@@ -71,11 +72,11 @@ def sky_over(seed: int, scene: SimScene, lat: float, box: Box) -> Sky | None:
         opacity = np.clip(0.92 + 0.06 * thick, 0.85, 0.99)
         brightness = np.clip(1.12 + 0.2 * thick + 0.08 * fine[inner], 0.86, 1.9)
         return Sky(opacity.astype(np.float32), brightness.astype(np.float32), one, 0 * one)
-    mass = _noise(seed, scene, "mass", y, x, (5200, 2100, 950) if scene.weather == "cumulus" else (7000, 3000, 1100))
+    mass = _noise(seed, scene, "mass", y, x, (2300, 1000, 460) if scene.weather == "cumulus" else (7000, 3000, 1100))
     mass += np.float32(0.28) * fine
-    cover = float(rng.uniform(0.16, 0.34)) if scene.weather == "cumulus" else 0.97
+    cover = float(rng.uniform(0.12, 0.30)) if scene.weather == "cumulus" else 0.97
     threshold = float(np.quantile(mass[::3, ::3], 1 - cover))
-    softness = 0.16 if scene.weather == "cumulus" else 0.35
+    softness = 0.22 if scene.weather == "cumulus" else 0.35
     opacity = np.clip((mass - np.float32(threshold)) / np.float32(softness), 0, 1)
     if scene.weather == "overcast":
         opacity = np.clip(opacity + np.float32(0.35), 0, 1)

@@ -2,7 +2,7 @@
 
 The grid is cut into blocks of 4 x 4 pixels. Each of the 16 slots of a block carries its own number (4 bits) and one of
 four facts (12 bits, never 0): scene, band, block row, block column. The facts lie as a Latin square, so four
-neighbours in a row or in a column tell all of them, wherever a window begins.
+neighbours in a row or in a column (or any 3 x 3) tell all of them, wherever a window begins.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def _first(values: np.ndarray) -> Watermark | str:
             if facts.setdefault(int(_FACT[row, column]), told) != told:
                 return f"pixel ({i}, {j}) says {_NAMES[_FACT[row, column]]} {told}, others say {facts[int(_FACT[row, column])]}"
     if len(facts) < 4:
-        return f"too small to decode: {values.shape[0]} x {values.shape[1]} pixels; four in a row or column are needed"
+        return f"{values.shape[0]} x {values.shape[1]} pixels are too few to decode; four in a row or column are needed"
     if not 0 <= facts[1] < len(BANDS):
         return f"band number {facts[1]} does not exist"
     return Watermark(facts[0], BANDS[facts[1]], facts[2] * 4 + row0, facts[3] * 4 + column0)
@@ -71,7 +71,11 @@ def _check(values: np.ndarray) -> Watermark | str:
         return mark
     i, j = (int(index) for index in wrong[0])
     message = f"starts as {mark}, but pixel ({i}, {j}) and {len(wrong) - 1} others differ"
-    for top, left in sorted({(i, j), (i, 0), (0, j)}):
+    # Where two windows meet, the first wrong pixel lies up to three behind the seam: neighbours may agree by chance.
+    for back in range(16):
+        top, left = i - 3 + back // 4, j - 3 + back % 4
+        if top < 0 or left < 0:
+            continue
         part = _first(values[top : top + 4, left : left + 4])
         if isinstance(part, Watermark) and part != Watermark(mark.scene, mark.band, mark.row + top, mark.column + left):
             return f"{message}: from pixel ({top}, {left}) on they say {part}"

@@ -1,7 +1,6 @@
 """The simulated world as exact truth, without files."""
 
 import threading
-from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -53,7 +52,7 @@ class World:
             site.name: self._osm.add_site(site, landscape(settings.seed, site)) for site in settings.sites
         }
         self._grounds: dict[str, Ground] = {}
-        self._lock = threading.RLock()
+        self._locks = {tile: threading.RLock() for tile in tiles}
         self._table = lru_cache(maxsize=8)(self._make_table)
         self._sky = lru_cache(maxsize=8)(self._make_sky)
 
@@ -101,6 +100,7 @@ class World:
         """Harmonised DN of a window of a band's own tile grid: (height, width) uint16; 0 where there is no data.
 
         Args:
+            scene_id: such as S2A_33TTG_20190702_0_L2A.
             band: B01 to B12, B8A.
             ulx: easting of the window's left edge in metres, in the tile's UTM zone.
             uly: northing of its upper edge.
@@ -147,8 +147,11 @@ class World:
         else:
             down, right = rows - first_row, columns - first_column
             if self.settings.dense:
-                # Pixels beyond the site repeat it.
-                values = self._asset(scene, asset, down % height, right % width)
+                # Pixels beyond the site repeat it; a whole tile is copied from it instead of being computed.
+                whole = len(rows) * len(columns) > height * width
+                cut = (slice(None), slice(None)) if whole else (down % height, right % width)
+                values = self._asset(scene, asset, *cut)
+                values = values[down % height][:, right % width] if whole else values
             else:
                 values = self._asset(scene, asset, slice(down[0], down[-1] + 1), slice(right[0], right[-1] + 1))
         factor = COARSEST // resolution
@@ -186,14 +189,14 @@ class World:
 
     # -- making pixels ------------------------------------------------------------------------------------------
 
-    def prepare(self, tiles: Iterable[str]) -> None:
-        """Render the ground of `tiles` now; otherwise it is done when first needed."""
-        for tile in tiles:
-            for resolution in (10, 20, 60):
-                self._cover(tile, resolution)
+    def prepare(self, tile: str) -> None:
+        """Render the ground of `tile` now; otherwise it is done when first needed."""
+        for resolution in (10, 20, 60):
+            self.cover(tile, resolution)
 
-    def _cover(self, tile: str, resolution: int) -> Cover:
-        with self._lock:
+    def cover(self, tile: str, resolution: int) -> Cover:
+        """The ground of the box of `tile` at 10, 20 or 60 m; rendered once."""
+        with self._locks[tile]:
             if tile not in self._grounds:
                 site, place = self.site(tile), frame(tile)
                 self._grounds[tile] = Ground(
@@ -227,7 +230,7 @@ class World:
     def _band(self, scene: SimScene, band: str, rows: Index, columns: Index) -> np.ndarray:
         # Only + - * / and comparisons from here on: they are exact to the bit however the window is cut.
         number = BANDS.index(band)
-        cover = self._cover(scene.tile, RESOLUTION[band])
+        cover = self.cover(scene.tile, RESOLUTION[band])
         asphalt, roof = cover.asphalt[rows][:, columns], cover.roof[rows][:, columns]
         value = self._table(scene)[:, number][cover.material[rows][:, columns]]
         value *= (cover.visible if number < 5 else cover.infrared)[rows][:, columns]
@@ -248,7 +251,7 @@ class World:
         return value.astype(np.uint16)
 
     def _classes(self, scene: SimScene, rows: Index, columns: Index) -> np.ndarray:
-        cover = self._cover(scene.tile, SCL_RESOLUTION)
+        cover = self.cover(scene.tile, SCL_RESOLUTION)
         table = self._table(scene)
         red, infrared = table[:, BANDS.index("B04")], table[:, BANDS.index("B8A")]
         green = (infrared - red) > np.float32(0.42) * (infrared + red)

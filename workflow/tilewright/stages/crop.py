@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tilewright.catalog import scene_asset
+from tilewright.catalog import Asset, Scene, scene_asset, scenes_of
 from tilewright.config.bands import SCL_CLASSES
 from tilewright.config.settings import CropSettings
 from tilewright.imagery import BrokenAssetError, Reader, StackReader
@@ -48,6 +48,7 @@ def make_crop(
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
     scene_table = read_table(scenes)
     scene_table = scene_table[scene_table["collection"] == PRIMARY].reset_index(drop=True)
+    found = scenes_of(scene_table)
     candidates = _candidates(cell_table, scene_table, read_table(masks))
     rule = Rule(settings.tile, settings.period, settings.seed, settings.scenes, settings.order, settings.limits)
     size_m = int(cell_table["size_m"].iloc[0]) if len(cell_table) else 0
@@ -60,7 +61,7 @@ def make_crop(
             chosen = select(candidates, rule)
             used = chosen[chosen["status"] == USED]
             try:
-                _fill(spool, counts, used, cell_table, scene_table, groups, reader, previous, progress)
+                _fill(spool, counts, used, cell_table, found, groups, reader, previous, progress)
             except BrokenAssetError as error:
                 log.warning("scene %s is broken (%s): its cells take the next candidate", error.asset.scene_id, error.why)
                 candidates.broken[error.asset.scene_id] = error.why
@@ -95,12 +96,12 @@ def _candidates(cells: pd.DataFrame, scenes: pd.DataFrame, masks: pd.DataFrame) 
 
 def _fill(
     spool: Spool, counts: dict[tuple[str, str, str], tuple[int, int]], used: pd.DataFrame, cells: pd.DataFrame,
-    scenes: pd.DataFrame, groups: list[Group], reader: Reader, previous: PreviousPatches, progress: _Progress,
+    scenes: list[Scene], groups: list[Group], reader: Reader, previous: PreviousPatches, progress: _Progress,
 ) -> None:  # fmt: skip
     """Bring every (cell, scene, band) of the selection into the spool, from the previous output or from the scene."""
     place = {cell: at for at, cell in enumerate(cells["cell_id"])}
     by_scene = dict(tuple(used.groupby("scene_id", sort=False)))
-    for scene in scenes.itertuples(index=False):
+    for scene in scenes:
         if scene.scene_id not in by_scene:
             continue
         ids = [str(cell) for cell in by_scene[scene.scene_id]["cell_id"]]
@@ -125,13 +126,11 @@ def _fill(
 
 def _read(
     spool: Spool, counts: dict[tuple[str, str, str], tuple[int, int]], table: pd.DataFrame, missing: list[str],
-    scene: object, group: Group, band: str, reader: Reader,
+    scene: Scene, group: Group, band: str, reader: Reader,
 ) -> None:  # fmt: skip
     """Read one band of one scene for the cells in `table`, harmonise it and put it into the spool, encoded."""
-    asset = scene_asset(scene.scene_id, scene.assets, band)
+    asset = scene_asset(scene, band)
     if asset is None:
-        from tilewright.catalog import Asset
-
         raise BrokenAssetError(Asset(scene.scene_id, band, "", 0, (0, 0, 0, 0, 0, 0), (0, 0)), "is not listed by the item")
     for at, stored in reader.read(asset, boxes(table, group.resolution)):
         pixels, clipped = (stored, 0) if band == SCL else harmonised(stored, scene.dn_offset)

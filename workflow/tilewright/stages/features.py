@@ -1,6 +1,6 @@
 """The stage `features`: the vector labels around a tile's cells, normalised.
 
-    cells.parquet, extract  →  features.parquet
+cells.parquet, extract  →  features.parquet
 
 The table keeps every object that could matter to some ontology, whole: an object is taken by its bounding box, so that a
 wood around a cell survives although none of its vertices is near.
@@ -37,13 +37,14 @@ def cells_boxes(cells: pd.DataFrame) -> list[Box]:
     """
     west, east, south, north = np.inf, -np.inf, np.inf, -np.inf
     middle: float | None = None  # longitudes are counted from here, so that ±180 is no border
-    for epsg, group in cells.groupby("epsg"):
+    for epsg in sorted(set(cells["epsg"].astype(int).tolist())):
+        group = cells[cells["epsg"] == epsg]
         left, right = group["ulx"].min() - MARGIN_M, (group["ulx"] + group["size_m"]).max() + MARGIN_M
         bottom, top = (group["uly"] - group["size_m"]).min() - MARGIN_M, group["uly"].max() + MARGIN_M
         across, up = np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS)
         x = np.concatenate([across, across, np.full(_POINTS, left), np.full(_POINTS, right)])
         y = np.concatenate([np.full(_POINTS, bottom), np.full(_POINTS, top), up, up])
-        lon, lat = pyproj.Transformer.from_crs(int(epsg), 4326, always_xy=True).transform(x, y)
+        lon, lat = pyproj.Transformer.from_crs(epsg, 4326, always_xy=True).transform(x, y)
         middle = float(lon[0]) if middle is None else middle
         lon = (lon - middle + 180) % 360 + middle - 180
         west, east = min(west, lon.min()), max(east, lon.max())
@@ -62,7 +63,7 @@ def _split(west: float, south: float, east: float, north: float) -> list[Box]:
 
 
 def read_source(source: LabelSource, boxes: list[Box]) -> Extract:
-    """The objects of one source that meet `boxes`.
+    """Read the objects of one source that meet `boxes`.
 
     Raises:
         TilewrightError: where the file is missing, broken or of another kind.
@@ -102,7 +103,8 @@ def make_features(cells: Path, settings: FeaturesSettings, output: Path) -> None
             "snapshot": extract.snapshot if extract else None,
             "extent": list(extent) if extent else None,
             "counts": {
-                kind: int((extract.features["kind"] == kind).sum()) if extract else 0 for kind in ("area", "line", "point")
+                kind: int((extract.features["kind"] == kind).sum()) if extract else 0
+                for kind in ("area", "line", "point")
             },
             "rejects": extract.rejects if extract else {},
             "repaired": extract.repaired if extract else 0,

@@ -57,7 +57,7 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 def _collection(rows: gpd.GeoDataFrame, dataset: str, attribution: str) -> dict[str, Any]:
     """The dataset as a STAC 1.0 collection, with the index as its asset."""
     dated = rows[rows["dates"] > 0]
-    interval = [None, None]
+    interval: list[str | None] = [None, None]
     if len(dated):
         interval = [f"{dated['first_date'].min():%Y-%m-%dT%H:%M:%SZ}", f"{dated['last_date'].max():%Y-%m-%dT%H:%M:%SZ}"]
     return {

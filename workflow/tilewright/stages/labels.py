@@ -1,11 +1,11 @@
 """The stage `labels`: features rasterised onto every cell, by the ontology.
 
-    cells.parquet, features.parquet, ontology  →  labels.zarr.zip
+cells.parquet, features.parquet, ontology  →  labels.zarr.zip
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -19,10 +19,10 @@ from tilewright.store import StoreWriter, read_table, table_metadata
 from tilewright.vector.burn import Burner
 from tilewright.vector.ontology import UNLABELED, Ontology, load_ontology
 
-_CELL_COLUMNS: Final = ["cell_id", "epsg", "ulx", "uly", "size_m"]
 
-
-def inside_extent(epsg: int, ulx: float, uly: float, side: int, step: float, extent: Sequence[float] | None) -> np.ndarray:
+def inside_extent(
+    epsg: int, ulx: float, uly: float, side: int, step: float, extent: Sequence[float] | None
+) -> np.ndarray:
     """Which pixel centres of a cell lie in `extent` (west, south, east, north in degrees; west > east crosses ±180).
 
     All do where `extent` is unknown (None). Returns bool (y, x), `side` pixels of `step` metres a side.
@@ -58,11 +58,13 @@ def make_labels(cells: Path, features: Path, settings: LabelsSettings, output: P
     """
     ontologies = {name: load_ontology(each.ontology) for name, each in sorted(settings.sets.items())}
     table = read_table(cells)
+    every = read_table(features, columns=["label_set", "kind", "tags", "geometry"])
     about = table_metadata(features)["label_sets"]
     if lacking := sorted(set(ontologies) - set(about)):
-        raise TilewrightError(f"labels.{lacking[0]}: {features} has no features of this set: run the rule features again")
-    every = read_table(features, columns=["label_set", "kind", "tags", "geometry"])
-    sizes = sorted(set(table["size_m"].tolist()))
+        raise TilewrightError(
+            f"labels.{lacking[0]}: {features} has no features of this set: run the rule features again"
+        )
+    sizes = sorted(set(table["size_m"].tolist())) or [table_metadata(cells).get("size_m", 0)]
     if len(sizes) > 1:
         raise TilewrightError(f"{cells}: cells of {sizes[0]} and {sizes[1]} m in one tile: run the rule cells again")
     attrs: dict[str, Any] = {"title": "tilewright labels"}
@@ -71,17 +73,18 @@ def make_labels(cells: Path, features: Path, settings: LabelsSettings, output: P
     with StoreWriter(output, attrs) as store:
         for name, ontology in ontologies.items():
             mine = every[every["label_set"] == name]
-            _write_set(store, name, settings.sets[name], ontology, table, mine, about[name])
+            _write_set(store, name, settings.sets[name], ontology, table, int(sizes[0]), mine, about[name])
 
 
 def _write_set(
-    store: StoreWriter, name: str, settings: LabelSetSettings, ontology: Ontology, cells: pd.DataFrame,
+    store: StoreWriter, name: str, settings: LabelSetSettings, ontology: Ontology, cells: pd.DataFrame, size_m: int,
     features: gpd.GeoDataFrame, about: dict[str, Any],
 ) -> None:  # fmt: skip
     step = settings.resolution_m
-    size_m = int(cells["size_m"].iloc[0]) if len(cells) else 0
     if size_m % step:
-        raise TilewrightError(f"labels.{name}.resolution_m: cells of {size_m} m are not whole pixels of {step} m: use 10, 5, 2 or 1")
+        raise TilewrightError(
+            f"labels.{name}.resolution_m: cells of {size_m} m are not whole pixels of {step} m: use 10, 5, 2 or 1"
+        )
     side, channels, values = size_m // step, [channel.name for channel in ontology.channels], ontology.values()
     store.array(
         f"{name}/labels", (len(cells), len(channels), side, side), "uint8", (1, len(channels), max(side, 1), max(side, 1)),
@@ -89,11 +92,12 @@ def _write_set(
     )  # fmt: skip
     count = np.zeros((len(cells), len(channels), len(values)), dtype=np.int32)
     coverage = np.full(len(cells), np.nan)
-    burners = {int(epsg): Burner(ontology, features, int(epsg), step) for epsg in sorted(cells["epsg"].unique())}
-    for at, cell in enumerate(cells[_CELL_COLUMNS].itertuples(index=False)):
-        labels = burners[int(cell.epsg)].cell(cell.ulx, cell.uly, size_m)
+    burners = {epsg: Burner(ontology, features, epsg, step) for epsg in sorted(set(cells["epsg"].astype(int).tolist()))}
+    corners = zip(cells["epsg"].astype(int).tolist(), cells["ulx"].tolist(), cells["uly"].tolist(), strict=True)
+    for at, (epsg, ulx, uly) in enumerate(corners):
+        labels = burners[epsg].cell(ulx, uly, size_m)
         if about["extent"] is not None:
-            inside = inside_extent(int(cell.epsg), cell.ulx, cell.uly, side, step, about["extent"])
+            inside = inside_extent(epsg, ulx, uly, side, step, about["extent"])
             labels[:, ~inside] = UNLABELED
             coverage[at] = inside.mean()
         store.put(f"{name}/labels", (at, 0, 0, 0), labels[None])
@@ -106,14 +110,22 @@ def _write_set(
     dataset = xr.Dataset(
         {
             "class_count": (("cell", "channel", "value"), count, {"units": "pixels"}),
-            "coverage": (("cell",), coverage, {"long_name": "share of the cell inside the source's extent; NaN: extent unknown"}),
+            "coverage": (
+                ("cell",),
+                coverage,
+                {"long_name": "share of the cell inside the source's extent; NaN: extent unknown"},
+            ),
         },
         coords={
             "cell_id": (("cell",), cells["cell_id"].to_numpy(dtype=object)),
             "channel": (("channel",), np.array(channels, dtype=object)),
             "value": (("value",), np.array(values, dtype=np.uint8)),
             "ulx": (("cell",), cells["ulx"].to_numpy(), {"units": "m", "long_name": "easting of the cell's left edge"}),
-            "uly": (("cell",), cells["uly"].to_numpy(), {"units": "m", "long_name": "northing of the cell's upper edge"}),
+            "uly": (
+                ("cell",),
+                cells["uly"].to_numpy(),
+                {"units": "m", "long_name": "northing of the cell's upper edge"},
+            ),
             "epsg": (("cell",), cells["epsg"].to_numpy(dtype=np.int32)),
         },
         attrs=attrs,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from odc.geo.geobox import GeoBox
 
-from tilewright.catalog import scene_asset
+from tilewright.catalog import Scene, scene_asset, scenes_of
 from tilewright.config.bands import COLLECTION_BANDS, NO_DATA, SCL_CLASSES, SCL_RESOLUTION
 from tilewright.config.settings import MaskSettings
 from tilewright.grid import cell_geobox
@@ -30,9 +31,9 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
     """
     reader = reader or StackReader()
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
-    scene_table = read_table(scenes)
+    found = scenes_of(read_table(scenes))
     parts = []
-    for at, scene in enumerate(scene_table.itertuples(index=False), 1):
+    for at, scene in enumerate(found, 1):
         if scene.refused:
             continue
         counts, brightness, broken = _measure(cell_table, scene, settings, reader)
@@ -40,7 +41,7 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
         part.insert(0, "cell_id", cell_table["cell_id"].to_numpy())
         part.insert(0, "scene_id", scene.scene_id)
         parts.append(part.assign(brightness=brightness, broken=broken))
-        log.info("%d of %d scenes: %s%s", at, len(scene_table), scene.scene_id, f" ({broken})" if broken else "")
+        log.info("%d of %d scenes: %s%s", at, len(found), scene.scene_id, f" ({broken})" if broken else "")
     empty = pd.DataFrame({"scene_id": [], "cell_id": []}, dtype=object).assign(
         **{name: np.zeros(0, np.int32) for name in COUNT_COLUMNS}, brightness=np.zeros(0, np.float32), broken=""
     )
@@ -49,12 +50,12 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
 
 
 def _measure(
-    cells: pd.DataFrame, scene: object, settings: MaskSettings, reader: Reader
+    cells: pd.DataFrame, scene: Scene, settings: MaskSettings, reader: Reader
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """(cell, 12) counts, (cell,) brightness and why not, for one scene."""
     counts = np.zeros((len(cells), len(SCL_CLASSES)), np.int32)
     brightness = np.full(len(cells), np.nan, np.float32)
-    asset = scene_asset(scene.scene_id, scene.assets, "SCL")
+    asset = scene_asset(scene, "SCL")
     if asset is None:
         return counts, brightness, "the item lists no usable SCL asset"
     classes: dict[int, np.ndarray] = {}
@@ -73,39 +74,41 @@ def _measure(
 
 
 def _brightness(
-    cells: pd.DataFrame, scene: object, settings: MaskSettings, reader: Reader, classes: dict[int, np.ndarray]
+    cells: pd.DataFrame, scene: Scene, settings: MaskSettings, reader: Reader, classes: dict[int, np.ndarray]
 ) -> np.ndarray:
     """(cell,) percentile of the intensity band over pixels that SCL does not call no data, in harmonised DN."""
     band = str(settings.intensity_band)
     step = COLLECTION_BANDS[scene.collection][band]
     brightness = np.full(len(cells), np.nan, np.float32)
-    asset = scene_asset(scene.scene_id, scene.assets, band)
+    asset = scene_asset(scene, band)
     if asset is None:
         return brightness
     for at, pixels in reader.read(asset, boxes(cells, step)):
         valid = on_grid(classes[at] != NO_DATA, pixels.shape[0])
         if valid.any():
             # "lower" picks a value that is there, so that no interpolation can round differently elsewhere
-            value = np.percentile(pixels[valid], settings.intensity_percentile, method="lower")
+            value = np.percentile(pixels[valid], settings.intensity_percentile or 0.0, method="lower")
             brightness[at] = float(value) + (scene.dn_offset if value > 0 else 0)
     return brightness
 
 
-def boxes(cells: pd.DataFrame, resolution: int) -> list:
+def boxes(cells: pd.DataFrame, resolution: int) -> list[GeoBox]:
     """The cells' GeoBoxes at `resolution` metres."""
     columns = (cells[name] for name in ("epsg", "ulx", "uly", "size_m"))
     return [cell_geobox(epsg, ulx, uly, size, resolution) for epsg, ulx, uly, size in zip(*columns, strict=True)]
 
 
 def on_grid(valid: np.ndarray, side: int) -> np.ndarray:
-    """A square mask of SCL pixels on a grid of `side` pixels: repeated on finer ones; on coarser ones a pixel is valid
-    where every SCL pixel that it covers is. Where neither side divides the other, by nearest centre.
+    """A square mask of SCL pixels on a grid of `side` pixels.
+
+    Repeated on finer grids; on coarser ones a pixel is valid where every SCL pixel that it covers is. Where neither side
+    divides the other, by nearest centre.
     """
     own = valid.shape[0]
     if side % own == 0:
         return valid.repeat(side // own, 0).repeat(side // own, 1)
     if own % side == 0:
         step = own // side
-        return valid.reshape(side, step, side, step).all(axis=(1, 3))
+        return np.asarray(valid.reshape(side, step, side, step).all(axis=(1, 3)))
     near = ((np.arange(side) + 0.5) * own / side).astype(int)
     return valid[np.ix_(near, near)]

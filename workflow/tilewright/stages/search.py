@@ -1,12 +1,9 @@
 """search: which scenes exist for a tile and period, frozen in `scenes.parquet`."""
 
-import dataclasses
 import logging
 from pathlib import Path
 
-import pandas as pd
-
-from tilewright.catalog import Scene, find_items, read_scene
+from tilewright.catalog import Scene, find_items, read_scene, scene_table
 from tilewright.config.settings import SearchSettings
 from tilewright.grid import tile
 from tilewright.store import write_table
@@ -26,11 +23,6 @@ def make_search(settings: SearchSettings, output: Path) -> None:
     for key, collection in settings.provider.collections.items():
         items = find_items(settings.provider, key, tile(settings.tile), settings.start, settings.end)
         scenes += [read_scene(key, item, collection) for item in items]
-    columns = [field.name for field in dataclasses.fields(Scene)]
-    table = pd.DataFrame([dataclasses.astuple(scene) for scene in scenes], columns=columns)
-    table["datetime"] = pd.to_datetime(table["datetime"]).astype("datetime64[us]")
-    for name, kind in (("relative_orbit", "int32"), ("dn_offset", "int32"), ("cloud_cover", "float64")):
-        table[name] = table[name].astype(kind)
     for scene in scenes:
         if scene.refused:
             log.warning("scene %s refused: %s", scene.scene_id, scene.refused)
@@ -38,5 +30,5 @@ def make_search(settings: SearchSettings, output: Path) -> None:
         log.warning("tile %s has no scene from %s to %s", settings.tile, settings.start, settings.end)
     log.info("%d scenes, %d refused", len(scenes), sum(bool(scene.refused) for scene in scenes))
     write_table(
-        table, output, {"tile": settings.tile, "start": str(settings.start), "end": str(settings.end), "scenes": len(scenes)}
+        scene_table(scenes), output, {"tile": settings.tile, "start": str(settings.start), "end": str(settings.end), "scenes": len(scenes)}
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -85,7 +85,7 @@ class StoreWriter:
     ) -> None:
         """Declare array `name` ("group/sub/name"). Chunks that are never put read as `fill_value`."""
         item = np.dtype(dtype).itemsize
-        shuffle = "bitshuffle" if item > 1 else "shuffle"
+        shuffle: Literal["bitshuffle", "shuffle"] = "bitshuffle" if item > 1 else "shuffle"
         self._arrays[name] = zarr.create_array(
             self._memory, name=name, shape=shape, dtype=dtype, chunks=chunks, dimension_names=dims, fill_value=fill_value,
             attributes=attrs or {}, compressors=[BloscCodec(typesize=item, cname="zstd", clevel=_LEVEL, shuffle=shuffle)],
@@ -135,7 +135,8 @@ class StoreReader:
 
     def tree(self, **options: Any) -> xr.DataTree:
         """The whole store, lazily; `options` go to `xarray.open_datatree`."""
-        return xr.open_datatree(zarr.storage.ZipStore(self.path, mode="r"), engine="zarr", **options)
+        store: Any = zarr.storage.ZipStore(self.path, mode="r")
+        return xr.open_datatree(store, engine="zarr", **options)
 
     def group(self, name: str, **options: Any) -> xr.Dataset:
         """One group of the store, lazily."""

@@ -2,8 +2,9 @@
 
 Per pixel and channel: the positive category of the highest precedence, else NONE, else UNLABELED. NONE needs explicit
 evidence, which only areas give: a `none` rule of the channel, or an area of a category that the channel's `implies_none`
-names, undilated, shrunk by a pixel, and only where no other category covers it in its own channel (a village drawn over a
-wood is no evidence that the village has no buildings). Lines, points and empty ground are never evidence.
+names, undilated, shrunk by a pixel, and only where nothing contradicts it: no other category wins in its own channel (a
+village drawn over a wood is no evidence that the village has no buildings) and no rule that says `implies_none: false`
+applies (a farmyard in a meadow). Lines, points and empty ground are never evidence.
 """
 
 import json
@@ -83,7 +84,7 @@ class Burner:
         return tuple(fits)
 
     def cell(self, ulx: float, uly: float, size_m: int) -> np.ndarray:
-        """The labels of the cell whose upper-left corner is (ulx, uly): uint8 (channel, y, x), side `size_m`/resolution.
+        """Burn the cell whose upper-left corner is (ulx, uly): uint8 (channel, y, x), side `size_m`/resolution.
 
         The array depends on the features near the cell alone.
         """
@@ -98,6 +99,7 @@ class Burner:
 
         positive: dict[str, np.ndarray] = {}
         areas: dict[str, np.ndarray] = {}
+        doubtful = np.zeros((side, side), dtype=bool)
         none = np.zeros((len(self._channels), side, side), dtype=bool)
         for number, indices in sorted(by_rule.items()):
             if number >= len(self._rules):
@@ -105,12 +107,15 @@ class Burner:
                 continue
             category, rule = self._rules[number]
             mask = self._mask(indices, category.burn == "touched", window, side)
-            _merge(positive, category.name, self._dilated(mask, rule.dilate_m))
-            if rule.implies_none and any(category.name in channel.implies_none for channel in self._ontology.channels):
+            reached = self._dilated(mask, rule.dilate_m)
+            _merge(positive, category.name, reached)
+            if not rule.implies_none:
+                doubtful |= reached
+            elif any(category.name in channel.implies_none for channel in self._ontology.channels):
                 _merge(areas, category.name, self._areas(indices, False, window, side))
 
         labels = self._positives(positive, side)
-        none |= self._implied(areas, labels)
+        none |= self._implied(areas, labels, doubtful)
         labels[none & (labels == UNLABELED)] = NONE
         return np.ascontiguousarray(labels[:, pad:-pad, pad:-pad])
 
@@ -121,7 +126,7 @@ class Burner:
                 labels[self._channels.index(category.channel)][masks[category.name]] = category.value
         return labels
 
-    def _implied(self, areas: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+    def _implied(self, areas: dict[str, np.ndarray], labels: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
         """Where each channel is known to be none because of an area in another channel."""
         known = np.zeros(labels.shape, dtype=bool)
         for at, channel in enumerate(self._ontology.channels):
@@ -132,7 +137,7 @@ class Burner:
                     agreeing = [other.value for other in implying if other.channel == category.channel]
                     known[at] |= areas[category.name] & np.isin(own, agreeing)
             if known[at].any():
-                known[at] = binary_erosion(known[at], _EIGHT)
+                known[at] = binary_erosion(known[at] & ~doubtful, _EIGHT)
         return known
 
     def _dilated(self, mask: np.ndarray, dilate_m: float) -> np.ndarray:

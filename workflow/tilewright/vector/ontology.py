@@ -35,8 +35,12 @@ class Tags(Model):
     def _lists(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        if wrong := [key for key, given in value.items() if isinstance(given, bool) or not isinstance(given, (str, list))]:
-            raise ValueError(f"{wrong[0]} has the value {value[wrong[0]]!r}: write text, and quote words such as 'yes' and 'no'")
+        if wrong := [
+            key for key, given in value.items() if isinstance(given, bool) or not isinstance(given, (str, list))
+        ]:
+            raise ValueError(
+                f"{wrong[0]} has the value {value[wrong[0]]!r}: write text, and quote words such as 'yes' and 'no'"
+            )
         return {key: [given] if isinstance(given, str) else given for key, given in value.items()}
 
     @model_validator(mode="after")
@@ -44,7 +48,9 @@ class Tags(Model):
         if unknown := [key for key in self.tags if key not in LABEL_KEYS]:
             raise ValueError(f"tag key {unknown[0]!r} is not among those that features keep: {', '.join(LABEL_KEYS)}")
         if idle := [key for key in self.exclude if "*" not in self.tags.get(key, [])]:
-            raise ValueError(f"exclude names {idle[0]!r}, for which the rule has no '*': list the wanted values instead")
+            raise ValueError(
+                f"exclude names {idle[0]!r}, for which the rule has no '*': list the wanted values instead"
+            )
         return self
 
     def fits(self, tags: Mapping[str, str]) -> bool:
@@ -63,9 +69,14 @@ class Rule(Tags):
 
     kinds: list[Kind] = Field(["area"], description="geometries the rule is for", min_length=1)
     dilate_m: float = Field(
-        0, ge=0, le=MAX_DILATE_M, description="pixels whose centre is this near to the centre of a burned one are burned too, metres"
+        0,
+        ge=0,
+        le=MAX_DILATE_M,
+        description="pixels whose centre is this near to the centre of a burned one are burned too, metres",
     )
-    implies_none: bool = Field(True, description="false: these objects are no evidence for `implies_none` of any channel")
+    implies_none: bool = Field(
+        True, description="false: these objects are no evidence for `implies_none`, and undo others' where they are"
+    )
 
 
 class Category(Model):
@@ -88,7 +99,8 @@ class Channel(Model):
     name: Word
     none: list[Tags] = Field([], description="areas that are known to be none of the channel's categories")
     implies_none: list[Word] = Field(
-        [], description="categories whose areas, undilated and shrunk by a pixel, are known to be none of this channel's"
+        [],
+        description="categories whose areas, undilated and shrunk by a pixel, are known to be none of this channel's",
     )
 
 
@@ -109,7 +121,9 @@ class Ontology(Model):
         _distinct("categories: the value", [category.value for category in self.categories])
         for category in self.categories:
             if category.channel not in channels:
-                raise ValueError(f"category {category.name}: channel {category.channel!r} does not exist; there are {', '.join(channels)}")
+                raise ValueError(
+                    f"category {category.name}: channel {category.channel!r} does not exist; there are {', '.join(channels)}"
+                )
         for channel in self.channels:
             mine = [category for category in self.categories if category.channel == channel.name]
             if not mine:
@@ -118,9 +132,13 @@ class Ontology(Model):
             _distinct(f"channel {channel.name}: the precedence", [category.precedence for category in mine])
             for name in channel.implies_none:
                 if name not in names:
-                    raise ValueError(f"channel {channel.name}: implies_none names {name!r}, which is no category; there are {', '.join(names)}")
+                    raise ValueError(
+                        f"channel {channel.name}: implies_none names {name!r}, which is no category; there are {', '.join(names)}"
+                    )
                 if name in [category.name for category in mine]:
-                    raise ValueError(f"channel {channel.name}: implies_none names {name}, a category of the channel itself")
+                    raise ValueError(
+                        f"channel {channel.name}: implies_none names {name}, a category of the channel itself"
+                    )
         return self
 
     def values(self) -> list[int]:
@@ -128,7 +146,7 @@ class Ontology(Model):
         return [*sorted(category.value for category in self.categories), NONE, UNLABELED]
 
     def max_dilate_m(self) -> float:
-        """The largest dilation of any rule, metres."""
+        """Largest dilation of any rule, metres."""
         return max(rule.dilate_m for category in self.categories for rule in category.rules)
 
     def rules(self) -> Iterator[tuple[Category, Rule]]:
@@ -155,7 +173,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _place(document: Any, location: tuple[int | str, ...]) -> str:
-    """The place of an error as a reader finds it: `category water, rule 2, dilate_m`."""
+    """Name the place of an error as a reader finds it: `category water, rule 2, dilate_m`."""
     words: list[str] = []
     singular = {"categories": "category", "channels": "channel", "rules": "rule", "none": "none rule"}
     at = document
@@ -178,7 +196,7 @@ def load_ontology(path: str | Path) -> Ontology:
     """
     path = Path(path)
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except FileNotFoundError:
         raise TilewrightError(f"{path}: no such ontology file") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

@@ -122,7 +122,7 @@ def valid_areas(geometry: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np
 
 
 def objects(path: Path, file_format: str) -> Any:
-    """A pyosmium iterator over all objects with a label key, areas included.
+    """Iterate with pyosmium over all objects with a label key, areas included.
 
     Raises:
         TilewrightError: where there is no file. Broken files raise RuntimeError while iterating.
@@ -146,7 +146,7 @@ def header(processor: Any) -> tuple[str | None, Box | None]:
 
 
 def unreadable(path: Path, kind: str, error: Exception) -> TilewrightError:
-    """The one message for a file that is broken or no OSM file of its kind."""
+    """Make the one message for a file that is broken or no OSM file of its kind."""
     return TilewrightError(
         f"labels: {path}: cannot be read as {kind} ({' '.join(str(error).split()) or type(error).__name__}); it is truncated or "
         "no such file: fetch the extract again, or mend labels.<set>.source (pbf for .osm.pbf, osm_xml for .osm)"

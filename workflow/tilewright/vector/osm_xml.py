@@ -60,6 +60,8 @@ def _collect(path: Path, collector: Collector) -> set[tuple[str, int]]:
         table.index, table.geometry, table[tag_columns].itertuples(index=False, name=None), strict=True
     ):
         tags = {key: str(value) for key, value in zip(tag_columns, values, strict=True) if not pd.isna(value)}
+        if osm_type == "relation":
+            tags.pop("type", None)  # says how the members are to be read; libosmium's areas do not have it either
         kind = _KINDS.get(geometry.geom_type, "area")  # a collection is an area that osmnx has made valid
         if geometry.geom_type == "GeometryCollection":
             parts = shapely.get_parts(shapely.get_parts(geometry))

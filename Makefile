@@ -1,0 +1,47 @@
+# Two commands do everything: `make demo` and `make test`. Both make .venv from the lock first, with hashes checked.
+PYTHON ?= python3
+CORES ?= 2
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A venv of ours, whatever venv or settings the caller's shell has.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+.PHONY: demo test lint lock reference mutations clean
+
+demo: .venv/installed
+	snakemake --cores $(CORES)
+	@echo
+	@echo "The dataset: $(CURDIR)/results/demo          (index.parquet; tilewright.open('results/demo') reads it)"
+	@echo "The report:  $(CURDIR)/results/demo/report.html"
+
+test: .venv/installed lint
+	python -m pytest
+
+# Also prints which test caught which planted fault; `make test` runs the same as a part of pytest.
+mutations: .venv/installed
+	python -m pytest tests/mutations -s
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check --compact-diff Snakefile workflow/rules
+	mypy
+	snakemake --lint > .venv/lint.txt 2>&1 || { cat .venv/lint.txt; exit 1; }
+
+# config/README.md is made from the models; a test fails when it is stale.
+reference: .venv/installed
+	tilewright reference --output config/README.md
+
+# Versions and hashes, no addresses.
+lock: .venv/installed
+	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header --quiet --output-file envs/requirements.lock
+
+.venv/installed: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tilewright needs Python 3.11 or later: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf .venv results data logs benchmarks/results .snakemake

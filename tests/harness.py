@@ -1,0 +1,128 @@
+"""Running the real workflow in a directory of its own, and telling what it did."""
+
+import copy
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of snakemake."""
+
+    code: int
+    output: str
+
+    @property
+    def jobs(self) -> Counter[str]:
+        """How often each rule ran to its end, `all` left out."""
+        rules = Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.output))
+        del rules["all"]
+        return rules
+
+    @property
+    def errors(self) -> list[str]:
+        """The messages a user gets, one a fault: of the stages, and of Snakemake about the config."""
+        return re.findall(r"^tilewright: error: (.*)$", self.output, re.MULTILINE)
+
+
+@dataclass
+class Project:
+    """A working directory with a config, as a user has one."""
+
+    directory: Path
+    config: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def results(self) -> Path:
+        return self.directory / "results" / self.config["dataset"]
+
+    def tile(self, name: str) -> Path:
+        return self.results / "tiles" / name
+
+    def edited(self, **changes: Any) -> None:
+        """Change top-level keys of the config."""
+        self.config = {**copy.deepcopy(self.config), **changes}
+
+    def command(self, *targets: str, cores: int = 2, options: tuple[str, ...] = ()) -> list[str]:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        return [
+            str(Path(sys.executable).with_name("snakemake")), *targets, "--snakefile", str(ROOT / "Snakefile"),
+            "--directory", str(self.directory), "--cores", str(cores), "--nocolor", *options, "--configfile", str(self.directory / "config.yaml"),
+        ]  # fmt: skip
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, **self.environment}
+
+    def run(self, *targets: str, cores: int = 2, options: tuple[str, ...] = (), good: bool = True) -> Run:
+        """Run to the end; `good`: fail the test where it does not end well."""
+        done = subprocess.run(
+            self.command(*targets, cores=cores, options=options), env=self._environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.directory, timeout=600,
+        )  # fmt: skip
+        run = Run(done.returncode, done.stdout)
+        if good and done.returncode:
+            raise AssertionError(run.output[-6000:])
+        return run
+
+    def kill_after(self, seconds: float, *targets: str, cores: int = 2) -> bool:
+        """Start a run and SIGKILL its whole process group after `seconds`; whether it was still at work."""
+        process = subprocess.Popen(
+            self.command(*targets, cores=cores), env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, cwd=self.directory, start_new_session=True,
+        )  # fmt: skip
+        time.sleep(seconds)
+        at_work = process.poll() is None
+        if at_work:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return at_work
+
+    def unlock(self) -> None:
+        self.run(options=("--unlock",))
+
+    def digests(self, below: str = "") -> dict[str, str]:
+        """sha256 of every result file below the dataset's folder, by relative path."""
+        base = self.results / below
+        return {
+            str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(base.rglob("*"))
+            if path.is_file()
+        }
+
+    def leftovers(self) -> list[Path]:
+        """Half-written files of any kind."""
+        return [path for path in self.directory.rglob("*.part") if ".snakemake" not in path.parts]
+
+    def log(self, rule: str, name: str) -> str:
+        return (self.directory / "logs" / self.config["dataset"] / rule / f"{name}.log").read_text()
+
+
+def box(west: float, south: float, east: float, north: float) -> dict[str, Any]:
+    """A GeoJSON polygon feature."""
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+
+def write_aoi(path: Path, *boxes: tuple[float, float, float, float]) -> str:
+    """A GeoJSON AOI file of boxes; its path as a config names it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [box(*each) for each in boxes]}))
+    return str(path)

@@ -1,0 +1,241 @@
+"""The stage `labels`: what stands in the store, and that a cell's array depends on nothing far away."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import pytest
+import shapely
+import yaml
+
+from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings
+from tilewright.config.model import LabelSource
+from tilewright.errors import TilewrightError
+from tilewright.stages.features import MARGIN_M, make_features
+from tilewright.stages.labels import inside_extent, make_labels
+from tilewright.store import StoreReader, write_table
+from tilewright.vector.ontology import MAX_DILATE_M, Ontology
+
+EPSG, ULX, ULY, SIZE = 32632, 538_560, 5_221_440, 240
+TO_LONLAT = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True)
+
+
+def lonlat(geometry: shapely.Geometry) -> shapely.Geometry:
+    return shapely.transform(geometry, lambda xy: np.column_stack(TO_LONLAT.transform(xy[:, 0], xy[:, 1])))
+
+
+def write_cells(path: Path, corners: list[tuple[int, int]], size_m: int = SIZE) -> Path:
+    boxes = [lonlat(shapely.box(ulx, uly - size_m, ulx + size_m, uly)) for ulx, uly in corners]
+    table = gpd.GeoDataFrame(
+        {
+            "cell_id": np.array([f"32TNT-{ulx}-{uly}" for ulx, uly in corners], dtype=object), "tile": "32TNT",
+            "epsg": np.full(len(corners), EPSG, dtype=np.int32),
+            "ulx": np.array([corner[0] for corner in corners], dtype=np.int32),
+            "uly": np.array([corner[1] for corner in corners], dtype=np.int32),
+            "size_m": np.full(len(corners), size_m, dtype=np.int32),
+        },
+        geometry=boxes, crs="EPSG:4326",
+    )  # fmt: skip
+    write_table(table, path, {"size_m": size_m})
+    return path
+
+
+def write_features(path: Path, rows: list[tuple[str, str, shapely.Geometry]], extent=None, sets=("osm",)) -> Path:
+    """`rows`: kind, tags, UTM geometry."""
+    frame = gpd.GeoDataFrame(
+        {
+            "label_set": [name for name in sets for _ in rows], "osm_type": "way", "osm_id": [*range(len(rows))] * len(sets),
+            "kind": [row[0] for row in rows] * len(sets), "tags": [row[1] for row in rows] * len(sets),
+        },
+        geometry=[lonlat(row[2]) for row in rows] * len(sets), crs="EPSG:4326",
+    ).astype({"label_set": str, "osm_type": str, "kind": str, "tags": str})  # fmt: skip
+    about = {"source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "extent": extent, "licence": "ODbL"}
+    write_table(frame, path, {"label_sets": dict.fromkeys(sets, about)})
+    return path
+
+
+@pytest.fixture
+def settings(root) -> LabelsSettings:
+    ontology = str(root / "config" / "ontologies" / "opensentinelmap.yaml")
+    return LabelsSettings(sets={"osm": LabelSetSettings(ontology=ontology)})
+
+
+ROWS = [
+    ("area", '{"natural":"wood"}', shapely.box(ULX - 33, ULY - 207, ULX + 104, ULY + 47)),
+    ("area", '{"building":"house"}', shapely.box(ULX + 151, ULY - 88, ULX + 163, ULY - 76)),
+    ("line", '{"highway":"primary"}', shapely.LineString([(ULX - 300, ULY - 31), (ULX + 700, ULY - 202)])),
+    ("area", '{"natural":"water"}', shapely.box(ULX + 181, ULY - 407, ULX + 404, ULY - 147)),
+    ("point", '{"man_made":"tower"}', shapely.Point(ULX + 222.2, ULY - 11.1)),
+]
+
+
+def labels_of(path: Path, name: str = "osm"):
+    with StoreReader(path) as reader:
+        return reader.tree()[name].to_dataset().load()
+
+
+def test_store(tmp_path, settings):
+    cells = write_cells(tmp_path / "cells.parquet", [(ULX, ULY), (ULX + 240, ULY), (ULX + 4_800, ULY)])
+    features = write_features(tmp_path / "features.parquet", ROWS)
+    make_labels(cells, features, settings, tmp_path / "labels.zarr.zip")
+    found = labels_of(tmp_path / "labels.zarr.zip")
+    assert found["labels"].dims == ("cell", "channel", "y", "x")
+    assert (found["labels"].shape, found["labels"].dtype) == ((3, 3, 24, 24), np.uint8)
+    assert found["labels"].encoding["chunks"] == (1, 3, 24, 24)
+    assert found["cell_id"].values.tolist() == [f"32TNT-{x}-{ULY}" for x in (ULX, ULX + 240, ULX + 4_800)]
+    assert found["channel"].values.tolist() == ["land_use", "water_and_roads", "buildings"]
+    assert found["value"].values.tolist() == [*range(15), 254, 255]
+    assert found["ulx"].values.tolist() == [ULX, ULX + 240, ULX + 4_800] and set(found["uly"].values.tolist()) == {ULY}
+    assert set(found["epsg"].values.tolist()) == {EPSG}
+    assert np.isnan(found["coverage"].values).all()  # the source says nothing about its extent
+    for channel in range(3):
+        for at, value in enumerate(found["value"].values):
+            counted = (found["labels"].values[:, channel] == value).sum(axis=(1, 2))
+            assert found["class_count"].values[:, channel, at].tolist() == counted.tolist()
+    assert found["class_count"].dtype == np.int32
+    assert (found["labels"].values[2] == 255).all()
+    # hand-read pixels of the first cell
+    first = found["labels"].values[0]
+    assert first[0, 10, 3] == 0 and first[2, 10, 3] == 254 and first[2, 1, 22] == 14 and first[2, 0, 22] == 255
+    assert first[1, 20, 22] == 12 and first[0, 20, 22] == 254
+    assert first[0, 8, 15] == 2 and first[2, 8, 15] == 14
+    assert found.attrs["snapshot"] == "2020-01-01T00:00:00Z" and found.attrs["licence"] == "ODbL"
+    assert Ontology.model_validate(found.attrs["ontology"]).categories[12].colour == "#3182bd"
+
+
+def test_cell_alone_is_cell_among_others_in_any_order(tmp_path, settings):
+    corners = [(ULX - 240, ULY), (ULX, ULY), (ULX + 240, ULY), (ULX, ULY - 240)]
+    among, alone = tmp_path / "among.zip", tmp_path / "alone.zip"
+    make_labels(write_cells(tmp_path / "c", corners), write_features(tmp_path / "f", ROWS), settings, among)
+    make_labels(
+        write_cells(tmp_path / "c1", corners[1:2]), write_features(tmp_path / "f1", ROWS[::-1]), settings, alone
+    )
+    np.testing.assert_array_equal(labels_of(alone)["labels"].values[0], labels_of(among)["labels"].values[1])
+    assert len(np.unique(labels_of(alone)["labels"].values)) > 3
+
+
+def test_same_bytes(tmp_path, settings):
+    cells, features = write_cells(tmp_path / "c", [(ULX, ULY)]), write_features(tmp_path / "f", ROWS)
+    for name in ("one", "two"):
+        make_labels(cells, features, settings, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_two_sets_of_two_resolutions(tmp_path, settings):
+    both = LabelsSettings(
+        sets={**settings.sets, "fine": LabelSetSettings(ontology=settings.sets["osm"].ontology, resolution_m=5)}
+    )
+    features = write_features(tmp_path / "f", ROWS, sets=("fine", "osm"))
+    make_labels(write_cells(tmp_path / "c", [(ULX, ULY)]), features, both, tmp_path / "out")
+    assert labels_of(tmp_path / "out", "osm")["labels"].shape == (1, 3, 24, 24)
+    fine = labels_of(tmp_path / "out", "fine")["labels"]
+    assert (
+        fine.shape == (1, 3, 48, 48) and (fine.values[0, 0] == 0).sum() == 21 * 41
+    )  # centres at 2.5, 7.5 … up to 104 and 207 m
+
+
+def test_ground_outside_the_extent(tmp_path, settings):
+    # The extract ends somewhere inside the first cell; the wood goes on beyond it.
+    (west, north) = TO_LONLAT.transform(ULX - 900, ULY + 900)
+    (east, south) = TO_LONLAT.transform(ULX + 77, ULY - 900)
+    cells = write_cells(tmp_path / "c", [(ULX, ULY), (ULX + 240, ULY), (ULX - 240, ULY)])
+    everywhere = [("area", '{"natural":"wood"}', shapely.box(ULX - 900, ULY - 900, ULX + 900, ULY + 900))]
+    features = write_features(tmp_path / "f", everywhere, [west, south, east, north])
+    make_labels(cells, features, settings, tmp_path / "out")
+    found = labels_of(tmp_path / "out")
+    inside = found["labels"].values[:, 0] == 0
+    assert found["coverage"].values.tolist() == inside.mean(axis=(1, 2)).tolist()
+    assert inside[2].all() and not inside[1].any()
+    assert 0.2 < inside[0].mean() < 0.4
+    assert set(np.unique(found["labels"].values[0][:, ~inside[0]])) == {255}
+
+
+@pytest.mark.parametrize(
+    "extent",
+    [(9.50, 47.10, 9.52, 47.13), (9.510, 47.139, 9.5101, 47.1391), (9.0, 47.0, 10.0, 48.0), (8.0, 8.0, 9.0, 9.0)],
+)
+def test_inside_extent_pixel_by_pixel(extent):
+    ulx, uly = TO_LONLAT.transform(extent[0], extent[3], direction="INVERSE")
+    ulx, uly = round(ulx) - 60, round(uly) + 70
+    found = inside_extent(EPSG, ulx, uly, 24, 10, extent)
+    for row in range(24):
+        for column in range(24):
+            lon, lat = TO_LONLAT.transform(ulx + 10 * column + 5, uly - 10 * row - 5)
+            assert found[row, column] == (extent[0] <= lon <= extent[2] and extent[1] <= lat <= extent[3])
+
+
+def test_extent_across_the_antimeridian():
+    x, y = pyproj.Transformer.from_crs(4326, 32701, always_xy=True).transform(180.0, -17.0)
+    found = inside_extent(32701, x - 120, y + 120, 24, 10, (179.0, -18.0, -179.0, -16.0))
+    assert found.all()
+    half = inside_extent(32701, x - 120, y + 120, 24, 10, (-180.0, -18.0, -179.0, -16.0))
+    assert 0.45 < half.mean() < 0.55
+
+
+def test_tile_without_cells(tmp_path, settings):
+    make_labels(write_cells(tmp_path / "c", [], 1920), write_features(tmp_path / "f", []), settings, tmp_path / "out")
+    found = labels_of(tmp_path / "out")
+    assert found["labels"].shape == (0, 3, 192, 192) and found["class_count"].shape == (0, 3, 17)
+
+
+def test_cells_without_features_are_unlabeled(tmp_path, settings):
+    make_labels(
+        write_cells(tmp_path / "c", [(ULX, ULY)]), write_features(tmp_path / "f", []), settings, tmp_path / "out"
+    )
+    assert (labels_of(tmp_path / "out")["labels"].values == 255).all()
+
+
+def test_dilation_beyond_the_margin(tmp_path, settings):
+    assert MARGIN_M == MAX_DILATE_M
+    document = yaml.safe_load(Path(settings.sets["osm"].ontology).read_text())
+    document["categories"][2]["rules"][1]["dilate_m"] = MARGIN_M + 10
+    (tmp_path / "wide.yaml").write_text(yaml.safe_dump(document))
+    wide = LabelsSettings(sets={"osm": LabelSetSettings(ontology=str(tmp_path / "wide.yaml"))})
+    with pytest.raises(TilewrightError, match=r"wide\.yaml: category residential, rule 2, dilate_m: .* 500"):
+        make_labels(
+            write_cells(tmp_path / "c", [(ULX, ULY)]), write_features(tmp_path / "f", ROWS), wide, tmp_path / "out"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_features_of_another_set(tmp_path, settings):
+    features = write_features(tmp_path / "f", ROWS, sets=("other",))
+    with pytest.raises(
+        TilewrightError, match=r"labels\.osm: .* has no features of this set: run the rule features again"
+    ):
+        make_labels(write_cells(tmp_path / "c", [(ULX, ULY)]), features, settings, tmp_path / "out")
+
+
+def test_missing_files(tmp_path, settings):
+    with pytest.raises(TilewrightError, match="is missing"):
+        make_labels(tmp_path / "c", tmp_path / "f", settings, tmp_path / "out")
+    with pytest.raises(TilewrightError, match="f is missing"):
+        make_labels(write_cells(tmp_path / "c", [(ULX, ULY)]), tmp_path / "f", settings, tmp_path / "out")
+
+
+def test_settings_import_lightly():
+    heavy = "{'geopandas', 'numpy', 'osmium', 'rasterio', 'xarray'}"
+    code = f"import sys, tilewright.config.label_settings; sys.exit(sorted({heavy} & set(sys.modules)) or 0)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_vaduz(shared_data, settings, tmp_path):
+    """The real extract, end to end: the Rhine, its valley's roads, the wooded slope, and Switzerland beyond the extract."""
+    x, y = TO_LONLAT.transform(9.52, 47.14, direction="INVERSE")
+    ulx, uly = int(x // 1920 * 1920), int(-(-y // 1920) * 1920)
+    cells = write_cells(tmp_path / "c", [(ulx, uly), (ulx - 5 * 1920, uly)], 1920)
+    source = LabelSource(kind="pbf", path=str(shared_data / "osm" / "liechtenstein-2013-08-03.osm.pbf"))
+    make_features(cells, FeaturesSettings(sources={"osm": source}), tmp_path / "f")
+    make_labels(cells, tmp_path / "f", settings, tmp_path / "out")
+    found = labels_of(tmp_path / "out")
+    share = found["class_count"].values[0] / 192**2
+    values = found["value"].values.tolist()
+    assert found["coverage"].values.tolist() == [1.0, 0.0]
+    assert 0.05 < share[1, values.index(12)] < 0.12  # 150 m of Rhine along 2 km
+    assert 0.05 < share[1, values.index(13)] < 0.25
+    assert share[2, values.index(14)] > 0.001 and share[0, values.index(0)] > 0.005
+    assert share[0, values.index(254)] > 0.04  # under the Rhine
+    assert (found["labels"].values[1] == 255).all()
