@@ -182,6 +182,24 @@ def test_a_cell_is_dropped_exactly_where_ground_of_another_zone_is_in_it(place, 
             assert strange is not expected
 
 
+def test_ground_that_only_pokes_through_an_edge_is_seen() -> None:
+    """Where 31U, 32U and 32V meet, ground of 31U reaches 3 m into this square, between two points of the walk."""
+    x, y = to_degrees(32632).transform(6, 56, direction="INVERSE")
+    ulx, uly = np.array([round(x) - 3]), np.array([round(y) + 192 * 3 + 20])
+    assert not wholly_in_zone(32632, ulx, uly, 1920)[0]
+    assert wholly_in_zone(32632, ulx + 10, uly, 1920)[0]
+
+
+def test_a_parallel_that_bends_over_an_edge_is_seen() -> None:
+    """On zone 34's central meridian the corners of this square are south of 72° and the middle of its edge is not."""
+    _, y = to_degrees(32634).transform(21, 72, direction="INVERSE")
+    ulx, uly = np.array([500_000 - 4500]), np.array([int(np.ceil(y))])
+    lats = [to_degrees(32634).transform(500_000 + side, float(uly[0]))[1] for side in (-4500, 0, 4500)]
+    assert lats[0] < 72 < lats[1] and lats[2] < 72
+    assert not wholly_in_zone(32634, ulx, uly, 9000)[0]
+    assert wholly_in_zone(32634, ulx, uly - 1, 9000)[0]
+
+
 def test_zone_borders_are_counted_and_the_equator_is_none() -> None:
     assert cells("32TNT", 1920).counts == {"candidates": 3136, "owned_by_other_tile": 432, "zone_border": 0}
     border = {one.epsg for one in tiles_around(*AT["32V/33V"]) if cells(one.name, 1920).counts["zone_border"]}

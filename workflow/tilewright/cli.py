@@ -162,12 +162,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args.run(args)
     except TilewrightError as error:
-        logging.error("error: %s", error)
+        # one line, whatever a library's message within it holds
+        logging.error("error: %s", " ".join(str(error).split()))
         return 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
             raise
-        logging.error("error: the disk is full (%s); nothing half-written was left: free space, then run again", error)
+        place = error.filename or getattr(args, "output", None) or getattr(args, "patches", None)
+        logging.error(
+            "error: cannot write %s: %s; nothing half-written was left: free space or mend the permissions, then run again",
+            place, error.strerror,
+        )  # fmt: skip
         return 1
     return 0
 

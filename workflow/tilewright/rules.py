@@ -39,7 +39,7 @@ class DatasetConfig:
         """
         config = load_config(mapping)
         provider = load_provider(config, root)
-        ontologies = {name: str(ontology_path(each.ontology, root)) for name, each in sorted(config.labels.items())}
+        ontologies = {name: str(ontology_path(each.ontology, root, f"labels.{name}.ontology")) for name, each in sorted(config.labels.items())}
         made = cls(config, provider, ontologies)
         made._check_files()
         return made

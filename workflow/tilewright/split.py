@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -76,13 +77,13 @@ def _blocks(rows: pd.DataFrame, step: int) -> pd.Series:
 
 
 def _by_rank(units: list[str], settings: IndexSettings) -> dict[str, str]:
-    """Deal blocks out in their hashed order: test, then val, each its share but at least one block, the rest to train."""
-    wanted = {"test": settings.shares.test, "val": settings.shares.val, "train": settings.shares.train}
+    """Deal blocks out in their hashed order: each split its share and at least one block, what is left to the largest."""
+    shares = {"train": settings.shares.train, "val": settings.shares.val, "test": settings.shares.test}
+    wanted = sorted((name for name in NAMES if shares[name] > 0), key=lambda name: -shares[name])
+    if len(units) < len(wanted):
+        return dict(zip(units, wanted, strict=False))
     dealt: dict[str, str] = {}
-    for name, share in wanted.items():
-        left = [unit for unit in units if unit not in dealt]
-        keep = sum(other not in dealt.values() and other != name and part > 0 for other, part in wanted.items())
-        number = len(left) if name == "train" else min(max(1, round(share * len(units))), len(left) - keep) if share > 0 else 0
-        dealt |= dict.fromkeys(left[: max(0, number)], name)
-    rest = max(wanted, key=lambda name: wanted[name])
-    return {unit: dealt.get(unit, rest) for unit in units}
+    left = iter(units)
+    for name in wanted[1:]:
+        dealt |= dict.fromkeys(islice(left, max(1, round(shares[name] * len(units)))), name)
+    return dealt | dict.fromkeys(left, wanted[0])

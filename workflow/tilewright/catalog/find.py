@@ -1,11 +1,12 @@
 """All items of one tile and time span, from a STAC API (pystac-client) or a local catalog."""
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlparse
+from urllib.parse import urlparse
 
 from tilewright.catalog.scene import item_tile
 from tilewright.config.provider import Provider, ProviderCollection
@@ -34,7 +35,14 @@ def find_items(provider: Provider, key: str, tile: Tile, start: date, end: date)
         found = _api(provider, collection, tile, start, end)
     items: dict[str, dict[str, Any]] = {}
     for item in found:
-        if item_tile(item) == tile.name and _within(item, start, end):
+        try:
+            wanted = item_tile(item) == tile.name and _within(item, start, end)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TilewrightError(
+                f"item {item.get('id')} of {provider.path or provider.url}: names no tile and time that can be read ({error!r}); "
+                "mend or leave out the item"
+            ) from None
+        if wanted:
             items.setdefault(item["id"], item)
     return sorted(items.values(), key=lambda item: (item_time(item), item["id"]))
 
@@ -63,8 +71,10 @@ def _local(path: Path, collection: ProviderCollection) -> Iterator[dict[str, Any
             f"catalog {path}: holds no item of collection {collection.id} (it has: {', '.join(others) or 'no items at all'})"
         )
     for item in held:
-        for asset in item.get("assets", {}).values():
-            asset["href"] = _resolved(asset["href"], path)
+        item["assets"] = {name: asset for name, asset in (item.get("assets") or {}).items() if asset}
+        for asset in item["assets"].values():
+            if asset.get("href"):
+                asset["href"] = _resolved(asset["href"], path)
         yield item
 
 
@@ -72,7 +82,8 @@ def _resolved(href: str, catalog: Path) -> str:
     """A relative href, made relative to the working directory as the catalog's own path is."""
     if urlparse(href).scheme or Path(href).is_absolute():
         return href
-    return urljoin(catalog.parent.as_posix().rstrip("/") + "/", href)
+    # not urljoin, which drops the dots of a base that begins with "../"
+    return os.path.normpath(catalog.parent / href)
 
 
 def _from_json(path: Path) -> list[dict[str, Any]]:
@@ -93,7 +104,7 @@ def _from_geoparquet(path: Path) -> list[dict[str, Any]]:
 
     try:
         return list(stac_table_to_items(pq.read_table(path)))
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
         raise TilewrightError(f"catalog {path}: is not stac-geoparquet ({error}); mend or replace the file") from None
 
 
@@ -101,11 +112,22 @@ def _api(
     provider: Provider, collection: ProviderCollection, tile: Tile, start: date, end: date
 ) -> Iterator[dict[str, Any]]:
     """Every item that the API has, page by page in its default order (sorting by the server can lose items)."""
+    import pystac
     import requests
     from pystac_client import Client
     from pystac_client.exceptions import APIError
     from pystac_client.stac_api_io import StacApiIO
+    from pystac_client.warnings import DoesNotConformTo
     from urllib3.util import Retry
+
+    class WholeAnswers(StacApiIO):
+        """pystac-client takes any JSON without features for "nothing found": a document of an error must not pass as that."""
+
+        def read_json(self, source: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            document = super().read_json(source, *args, **kwargs)
+            if not isinstance(document, dict) or not {"features", "stac_version"} & set(document):
+                raise APIError(f"the answer is no STAC document: {json.dumps(document)[:200]}")
+            return document
 
     retries = Retry(
         total=_RETRIES, backoff_factor=1, backoff_jitter=1, status_forcelist=[403, 429, 500, 502, 503, 504],
@@ -117,17 +139,23 @@ def _api(
         names = sorted({f"MGRS-{tile.name}", f"MGRS-{tile.name.lstrip('0')}"})
         options["query"] = {"grid:code": {"in": names}}
     try:
-        client = Client.open(str(provider.url), stac_io=StacApiIO(max_retries=retries, timeout=_TIMEOUT_S))
+        client = Client.open(str(provider.url), stac_io=WholeAnswers(max_retries=retries, timeout=_TIMEOUT_S))
         for box in lonlat_boxes(tile):
             search = client.search(
                 collections=[collection.id], bbox=list(box), limit=provider.page_size,
                 datetime=f"{start}T00:00:00Z/{end + timedelta(days=1)}T00:00:00Z", **options,
             )  # fmt: skip
-            yield from search.items_as_dicts()
-    except (APIError, requests.RequestException) as error:
+            matched, ids = None, set()
+            for page in search.pages_as_dicts():
+                matched = page.get("numberMatched") if matched is None else matched
+                ids |= {item["id"] for item in page["features"]}
+                yield from page["features"]
+            if isinstance(matched, int) and len(ids) < matched:
+                raise APIError(f"it gave {len(ids)} of the {matched} items that it says match")
+    except (APIError, DoesNotConformTo, requests.RequestException, ValueError, pystac.STACTypeError) as error:
         raise TilewrightError(
-            f"tile {tile.name}, {start} to {end}: search of {collection.id} at {provider.url} failed after "
-            f"{_RETRIES} retries ({' '.join(str(error).split())[:300]}); nothing was written: run again later"
+            f"tile {tile.name}, {start} to {end}: search of {collection.id} at {provider.url} failed, retries "
+            f"included ({' '.join(str(error).split())[:300]}); nothing was written: run again later, or mend the provider's url"
         ) from error
 
 

@@ -42,9 +42,17 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
         return f"{key}: unknown key; {mend}"
     if error["type"] == "missing":
         return f"{key}: is missing; add it (see config/README.md)"
+    if location[:1] == ("provider",) and error["type"] in ("string_type", "dict_type"):
+        return "provider: give the name of a file in config/providers, or {like: <name>, path: <catalog>}"
+    if error["type"] == "string_type" and isinstance(error["input"], (int, float)):
+        return f'{key}: write it in quotes, as "{error["input"]}"'
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "string_pattern_mismatch" and "tiles" in location:
-        message = "is not a tile name such as 32TNT (two-digit zone, band, square)"
+        message = f"{error['input']!r} is not a tile name such as 32TNT (two-digit zone, band, square)"
+    elif error["type"] == "string_pattern_mismatch":
+        message = f"{error['input']!r} becomes part of a path: use letters, digits, - and _ only"
+    elif error["type"] in ("model_type", "dict_type"):
+        message = "must be a mapping of keys to values"
     elif error["type"] != "value_error" and not isinstance(error["input"], (dict, list)):
         message = f"{message}, not {error['input']!r}"
     return f"{key}: {message}" if key else message
@@ -100,7 +108,7 @@ def load_provider(config: Config, root: Path) -> Provider:
     while (name := mapping.pop("like", None)) is not None:
         path = root / "config" / "providers" / f"{name}.yaml"
         if name in chain or not path.is_file():
-            known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+            known = sorted(file.stem for file in (root / "config" / "providers").glob("*.yaml"))
             raise TilewrightError(f"provider: {name!r} is not in config/providers; use one of {', '.join(known)}")
         chain.append(name)
         mapping = {**_yaml(path), **mapping}
@@ -110,14 +118,14 @@ def load_provider(config: Config, root: Path) -> Provider:
     for key, collection in config.collections.items():
         held = provider.collections.get(key)
         if held is None:
-            raise TilewrightError(f"collections.{key}: not held by the provider; it has {', '.join(provider.collections)}")
+            raise TilewrightError(f"collections.{key}: not held by the provider; it has {', '.join(provider.collections) or 'none'}")
         if missing := [band for band in [*collection.bands, "SCL"] if band not in held.assets]:
             raise TilewrightError(f"collections.{key}.bands: the provider names no asset for {missing[0]}; add it under assets in its file")
     return provider
 
 
-def ontology_path(name: str, root: Path) -> Path:
-    """The ontology file that `name` means: a path, or a file in `root`/config/ontologies.
+def ontology_path(name: str, root: Path, key: str = "labels.ontology") -> Path:
+    """The ontology file that `name` means: a path, or a file in `root`/config/ontologies; `key` names it in errors.
 
     Raises:
         TilewrightError: when there is neither.
@@ -127,5 +135,5 @@ def ontology_path(name: str, root: Path) -> Path:
         return inside
     if Path(name).is_file():
         return Path(name)
-    known = sorted(file.stem for file in inside.parent.glob("*.yaml"))
-    raise TilewrightError(f"labels.ontology: {name!r} is neither a file nor one of {', '.join(known)}")
+    known = sorted(file.stem for file in (root / "config" / "ontologies").glob("*.yaml"))
+    raise TilewrightError(f"{key}: {name!r} is neither a file nor one of {', '.join(known)}")

@@ -43,12 +43,20 @@ class AreaOfInterest:
     _windows: dict[str, NDArray[np.object_]] = field(default_factory=dict, repr=False)
 
     def tiles(self) -> list[str]:
-        """Names, sorted, of the tiles whose ground (footprint within its own UTM zone) meets the area, sea included.
+        """Names, sorted, of the tiles whose ground (footprint within its own UTM zone) meets the area.
+
+        Tiles of sea beside tiles with land are kept: the flag is coarse, and an island is not to be lost to it.
 
         Raises:
-            TilewrightError: where there are none.
+            TilewrightError: where there are none, or none with land.
         """
-        return list(self._names)
+        names = self._names
+        if not tiles().land[np.searchsorted(tiles().name, names)].any():
+            raise TilewrightError(
+                f"aoi: {self.text} lies in the sea: no tile that it meets ({', '.join(names[:3])}) has land, and Sentinel-2 "
+                "images land and coasts only; check that it is longitude first, or move it"
+            )
+        return list(names)
 
     @cached_property
     def _named(self) -> frozenset[str]:
@@ -62,9 +70,9 @@ class AreaOfInterest:
         boxes = _envelopes()
         met = np.flatnonzero(shapely.intersects(self.geometry, boxes))
         partly = met[~shapely.covers(self.geometry, boxes[met])]
-        ground = _ground(table, partly)
-        apart = ~shapely.intersects(self.geometry, ground) | shapely.touches(self.geometry, ground)
-        names = table.name[np.setdiff1d(met, partly[apart])]
+        # Shrunk by 1 cm so that touching is not meeting: GEOS does not speed up `touches` for prepared areas.
+        ground = shapely.buffer(_ground(table, partly), -_GRID_DEGREES, join_style="mitre")
+        names = table.name[np.setdiff1d(met, partly[~shapely.intersects(self.geometry, ground)])]
         if not len(names):
             raise self._no_tiles()
         return tuple(names.tolist())
@@ -72,7 +80,7 @@ class AreaOfInterest:
     def _no_tiles(self) -> TilewrightError:
         table = tiles()
         footprints = _footprints(table, np.arange(len(table)))
-        across = shapely.intersects(self.geometry, footprints) & ~shapely.touches(self.geometry, footprints)
+        across = shapely.intersects(self.geometry, footprints)
         if across.any():
             return TilewrightError(
                 f"aoi: {self.text} lies beside a UTM zone's border where only tiles of the next zone reach "

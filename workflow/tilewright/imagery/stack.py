@@ -21,11 +21,16 @@ _CHUNK: Final = 1024  # the blocks of Sentinel-2 COGs, so that a chunk is a bloc
 _BATCH: Final = 256  # boxes computed together: bounds the memory, blocks between batches are read again
 _TRIES: Final = 5
 _WAIT_S: Final = 2.0  # doubled at each try, with jitter
-_GONE = re.compile(r"HTTP response code: (404|410)|No such file|does not exist in the file system", re.IGNORECASE)
-_CORRUPT = re.compile(r"decod|TIFFFillTile|TIFFFillStrip|TIFFReadEncoded|not recognized as|IReadBlock failed", re.IGNORECASE)
+# Only what a server or its bytes say for certain is evidence. "Does not exist in the file system" is also what GDAL says
+# of a host that refuses, and a tile of which 0 bytes came may be an outage half way: both count as passing.
+_GONE = re.compile(r"HTTP response code: (404|410)|NoSuchKey|specified key does not exist", re.IGNORECASE)
+_CORRUPT = re.compile(r"decod|not recognized as being in|got [1-9]\d* bytes, expected", re.IGNORECASE)
+_LOCAL_FAULT = re.compile(r"Permission denied|Too many open files|Input/output error|Stale", re.IGNORECASE)
 _REMOTE_ENV: Final = {
     "GDAL_HTTP_TIMEOUT": 60, "GDAL_HTTP_CONNECTTIMEOUT": 20, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1,
+    # GDAL remembers failures and bytes by URL: without this no later try would ask the server again
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
 }  # fmt: skip
 
 
@@ -59,11 +64,12 @@ class StackReader:
                 message = _message(error)
                 if _missing(asset, message):
                     raise BrokenAssetError(asset, "is gone (404)") from error
-                if _is_local(asset) or _CORRUPT.search(message):
+                if _corrupt(asset, message):
                     seen_corrupt += 1
                     if seen_corrupt == 2:  # corrupt again on a refetch: no passing fault
                         raise BrokenAssetError(asset, "is corrupt") from error
-                    continue
+                    if _is_local(asset):
+                        continue
                 if attempt == _TRIES:
                     raise TilewrightError(
                         f"scene {asset.scene_id}, asset {asset.band}: {asset.href} could not be read in {_TRIES} tries "
@@ -91,6 +97,10 @@ def _missing(asset: Asset, message: str) -> bool:
     if _is_local(asset):
         return not Path(urlparse(asset.href).path).exists()
     return _GONE.search(message) is not None
+
+
+def _corrupt(asset: Asset, message: str) -> bool:
+    return _LOCAL_FAULT.search(message) is None if _is_local(asset) else _CORRUPT.search(message) is not None
 
 
 def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndarray]:

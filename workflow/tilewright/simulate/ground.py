@@ -1,6 +1,8 @@
 """The landscape on a tile's pixels: which material where, how much asphalt and roof, texture and relief."""
 
 import math
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +11,7 @@ import pyproj
 import rasterio.features
 import shapely
 from affine import Affine
+from shapely.geometry.base import BaseGeometry
 
 from tilewright.config.model import Site
 from tilewright.errors import TilewrightError
@@ -21,6 +24,15 @@ from tilewright.simulate.spectra import texture_strength
 COARSEST = 60  # metres; validity and the simulated part are whole pixels of this size, so all bands agree about them
 _SAMPLES = 4  # per 10 m pixel and axis, for the shares of asphalt and roof
 _NODE_M = 600  # spacing of exact transformations between UTM and the site's plane; linear between (error below 1 cm)
+
+# rasterio silences a warning about its own scratch raster in a way that two threads undo for each other.
+_BURNING = threading.Lock()
+
+
+def _burn(pairs: Iterable[tuple[BaseGeometry, int]], shape: tuple[int, int], transform: Affine, dtype: str, fill: int = 0) -> np.ndarray:
+    """Values of polygons at the pixel centres that they cover, later ones over earlier ones."""
+    with _BURNING:
+        return rasterio.features.rasterize(pairs, shape, fill=fill, transform=transform, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -161,9 +173,7 @@ class Ground:
         _, _, rows, columns = self._box.pixels(resolution)
         chosen = [number for number, shape in enumerate(self._shapes) if shape.cover == "ground"]
         pairs = ((self._geometries[number], self._shapes[number].material) for number in chosen)
-        return rasterio.features.rasterize(
-            pairs, (rows, columns), fill=self._background, transform=self._transform(resolution, 0, 0), dtype="uint16"
-        )
+        return _burn(pairs, (rows, columns), self._transform(resolution, 0, 0), "uint16", self._background)
 
     def _shares(self, resolution: int) -> tuple[np.ndarray, np.ndarray]:
         """Shares of asphalt and of roof in each pixel (roofs lie over asphalt)."""
@@ -187,10 +197,8 @@ class Ground:
             pairs = sorted(zip(roofs, hits.tolist(), strict=True))
             if not pairs:
                 continue
-            burnt = rasterio.features.rasterize(
-                ((geometries[hit], 2 if roof else 1) for roof, hit in pairs), (height * _SAMPLES, columns * _SAMPLES),
-                transform=transform, dtype="uint8",
-            )  # fmt: skip
+            values = ((geometries[hit], 2 if roof else 1) for roof, hit in pairs)
+            burnt = _burn(values, (height * _SAMPLES, columns * _SAMPLES), transform, "uint8")
             for index in (0, 1):
                 samples = (burnt == index + 1).reshape(height, _SAMPLES, columns, _SAMPLES)
                 shares[index, start : start + height] = samples.sum(axis=(1, 3), dtype=np.uint8) * np.float32(1 / _SAMPLES**2)

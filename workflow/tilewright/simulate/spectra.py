@@ -73,7 +73,7 @@ def material_flags(kinds: tuple[str, ...]) -> np.ndarray:
 
 def texture_strength() -> np.ndarray:
     """Texture amplitude of each material number, float32."""
-    return np.repeat([_TEXTURE.get(kind, 0.05) for kind in MATERIALS], VARIANTS).astype(np.float32)
+    return np.repeat([_TEXTURE.get(kind, 0.03) for kind in MATERIALS], VARIANTS).astype(np.float32)
 
 
 def _logistic(days: float, pace: float) -> float:

@@ -1,0 +1,221 @@
+"""Faults planted one at a time in the library; each must be noticed by a truth check.
+
+`make mutations` prints which check noticed which fault.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import truth
+import yaml
+from conftest import NORTH_BOX, WATERMARKS, WORLD, config_of
+from harness import ROOT, write_aoi
+from inprocess import build
+
+from tilewright.catalog import radiometry
+from tilewright.imagery import StackReader
+from tilewright.imagery import stack as stack_module
+from tilewright.simulate import World
+from tilewright.stages import crop, group, index, labels, mask
+
+NOTICED: dict[str, list[str]] = {}
+Patch = pytest.MonkeyPatch
+
+
+class RawReader(StackReader):
+    """Pixels as a provider has them who does not harmonise: 1000 on top of every valid one."""
+
+    version = "raw"
+
+    def read(self, asset: Any, boxes: Any) -> Iterator[tuple[int, np.ndarray]]:
+        for at, pixels in super().read(asset, boxes):
+            yield at, pixels if asset.band == "SCL" else np.where(pixels > 0, pixels + np.uint16(1000), pixels)
+
+
+def half_a_pixel(patch: Patch) -> None:
+    """Every box is read from half a pixel further south-east (as when corners are taken for centres)."""
+    from odc.geo.geobox import GeoBox
+
+    whole = mask.cell_geobox
+
+    def shifted(*of: Any) -> Any:
+        box = whole(*of)
+        return GeoBox(box.shape, box.affine * box.affine.translation(0.5, 0.5), box.crs)
+
+    patch.setattr(mask, "cell_geobox", shifted)
+
+
+def swapped_bands(patch: Patch) -> None:
+    """B03 and B04 are read from each other's asset."""
+    other = {"B03": "B04", "B04": "B03"}
+    real = crop.scene_asset
+    patch.setattr(crop, "scene_asset", lambda scene, band: real(scene, other.get(band, band)))
+
+
+def doubled_offset(patch: Patch) -> None:
+    """raster:bands' −0.1 is taken off pixels that are harmonised already."""
+    from tilewright.catalog import scene
+
+    patch.setattr(scene, "dn_offset", lambda *_: (-1000, "raster:bands"))
+
+
+def missing_offset(patch: Patch) -> None:
+    """Raw DN are taken for harmonised ones."""
+    patch.setattr(radiometry, "OFFSET", 0)
+
+
+def swapped_dates(patch: Patch) -> None:
+    """The first two dates of a cell change places in the coordinates."""
+    real = group._coordinates
+
+    def swapped(*of: Any) -> Any:
+        made = real(*of)
+        time = made["time"].values.copy()
+        time[:, [0, 1]] = time[:, [1, 0]]
+        return made.assign_coords(time=(("cell", "time"), time))
+
+    patch.setattr(group, "_coordinates", swapped)
+
+
+def labels_upside_down(patch: Patch) -> None:
+    """Labels are flipped in y."""
+    real = labels.Burner.cell
+    patch.setattr(labels.Burner, "cell", lambda self, *of: np.ascontiguousarray(real(self, *of)[:, ::-1]))
+
+
+def labels_x_for_y(patch: Patch) -> None:
+    """x and y of the labels are exchanged."""
+    real = labels.Burner.cell
+    patch.setattr(labels.Burner, "cell", lambda self, *of: np.ascontiguousarray(real(self, *of).swapaxes(1, 2)))
+
+
+def pixels_x_for_y(patch: Patch) -> None:
+    """x and y of the patches are exchanged."""
+    real = crop.encode
+    patch.setattr(crop, "encode", lambda data: real(np.ascontiguousarray(data.T)))
+
+
+def leaked_cell(patch: Patch) -> None:
+    """One cell sits in another split than the rest of its tile."""
+    real = index.split
+
+    def leaky(rows: Any, settings: Any) -> Any:
+        names, outcome = real(rows, settings)
+        names = names.copy()
+        names[0] = "test" if names[0] == "train" else "train"
+        return names, outcome
+
+    patch.setattr(index, "split", leaky)
+
+
+def scl_off_by_one(patch: Patch) -> None:
+    """SCL classes are one too high wherever they are read."""
+    real = stack_module._compute
+
+    def shifted(asset: Any, boxes: Any, dtype: Any) -> Any:
+        found = real(asset, boxes, dtype)
+        return [np.minimum(one + 1, 11).astype(one.dtype) for one in found] if asset.band == "SCL" else found
+
+    patch.setattr(stack_module, "_compute", shifted)
+
+
+def scl_off_by_one_when_counted(patch: Patch) -> None:
+    """SCL classes are counted one too high, though the patches are right."""
+
+    class Shifted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(np, name)
+
+        def bincount(self, values: Any, minlength: int) -> np.ndarray:
+            return np.roll(np.bincount(values, minlength=minlength), 1)
+
+    patch.setattr(mask, "np", Shifted())
+
+
+def another_scenes_pixels(patch: Patch) -> None:
+    """A scene's bands come from another scene of the tile."""
+    real = crop.scene_asset
+    seen: dict[str, Any] = {}
+
+    def confused(scene: Any, band: str) -> Any:
+        first = seen.setdefault(band, scene)
+        return real(first, band)
+
+    patch.setattr(crop, "scene_asset", confused)
+
+
+MUTATIONS: tuple[Callable[[Patch], None], ...] = (
+    half_a_pixel, swapped_bands, doubled_offset, missing_offset, swapped_dates, labels_upside_down, labels_x_for_y,
+    pixels_x_for_y, leaked_cell, scl_off_by_one, scl_off_by_one_when_counted, another_scenes_pixels,
+)  # fmt: skip
+
+
+def cases(folder: Path, world: Path, watermarks: Path, raw: bool) -> list[tuple[truth.Case, Any]]:
+    """A landscape and a watermarked world, each with its checks; `raw`: also the landscape with the offset still in."""
+    aoi = write_aoi(folder / "aoi.geojson", (NORTH_BOX[0], 41.985, 12.0, 42.015))
+    landscape = config_of(world, aoi)
+    by_tile = {"by": "tile", "min_tiles": 1}
+    watermarked = {**config_of(watermarks, aoi), "mask": {"max_bad": 0.25}, "split": by_tile}
+    found = [
+        (truth.Case(build(landscape, folder / "plain"), landscape, World(WORLD)), truth.LANDSCAPE_CHECKS),
+        (truth.Case(build(watermarked, folder / "marks"), watermarked, World(WATERMARKS)), truth.WATERMARK_CHECKS),
+    ]
+    if raw:
+        unharmonised = {**landscape, "provider": as_raw(world, folder / "raw.json")}
+        results = build(unharmonised, folder / "raw", RawReader())
+        found.append((truth.Case(results, landscape, World(WORLD)), truth.LANDSCAPE_CHECKS))
+    return found
+
+
+def as_raw(world: Path, catalog: Path) -> dict[str, Any]:
+    """A provider that leaves the offset in, as its baseline 05.00 says; the rule is the baseline's."""
+    document = json.loads((world / "catalog.json").read_text())
+    for item in document["features"]:
+        item["properties"]["s2:processing_baseline"] = "05.00"
+        for asset in item["assets"].values():
+            asset["href"] = str(world / asset["href"])
+    catalog.write_text(json.dumps(document))
+    known = yaml.safe_load((ROOT / "config/providers/earth-search.yaml").read_text())["collections"]["s2_l2a"]
+    return {"like": "simulated", "path": str(catalog), "collections": {"s2_l2a": {**known, "radiometry": "baseline"}}}
+
+
+def noticed(found: list[tuple[truth.Case, Any]]) -> list[str]:
+    """Names of the checks that fail."""
+    failed = []
+    for case, checks in found:
+        for check in checks:
+            try:
+                check(case)
+            except Exception as error:
+                failed.append(f"{case.results.parts[-3]}: {check.__name__} ({str(error).splitlines()[0][:90]})")
+    return failed
+
+
+def test_without_a_fault_every_check_passes(tmp_path: Path, world: Path, watermarks: Path):
+    assert not noticed(cases(tmp_path, world, watermarks, raw=True))
+
+
+@pytest.mark.parametrize("fault", MUTATIONS, ids=lambda fault: fault.__name__)
+def test_fault_is_noticed(fault, tmp_path: Path, world: Path, watermarks: Path, monkeypatch: Patch):
+    with monkeypatch.context() as patch:
+        fault(patch)
+        try:
+            built = cases(tmp_path, world, watermarks, raw=fault is missing_offset)
+        except Exception as error:
+            pytest.fail(f"the fault broke the build instead of the data: {error!r}")
+    NOTICED[fault.__name__] = noticed(built)
+    assert NOTICED[fault.__name__], f"nobody noticed: {fault.__doc__}"
+
+
+def test_print_who_noticed_what():
+    if len(NOTICED) < len(MUTATIONS):
+        pytest.skip("only a part of the faults was planted in this run")
+    for name, checks in NOTICED.items():
+        print(f"\n{name}:")
+        for check in checks:
+            print(f"    {check}")
+    assert all(NOTICED.values())

@@ -1,0 +1,54 @@
+"""The documents that are made from the code say what the code says."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tilewright.config.load import load_config, load_provider, ontology_path
+from tilewright.config.reference import reference
+
+
+def test_the_config_reference_is_fresh(root: Path):
+    assert (root / "config/README.md").read_text() == reference(), "stale: run make reference"
+
+
+def test_the_default_and_every_recipe_are_whole_configs(root: Path):
+    for path in [root / "config/config.yaml", *sorted((root / "config/recipes").glob("*.yaml"))]:
+        config = load_config(yaml.safe_load(path.read_text()))
+        load_provider(config, root)
+        for labels in config.labels.values():
+            ontology_path(labels.ontology, root)
+
+
+def test_the_default_runs_offline(root: Path):
+    config = load_config(yaml.safe_load((root / "config/config.yaml").read_text()))
+    assert load_provider(config, root).kind == "local"
+
+
+def locked(root: Path) -> dict[str, str]:
+    """Versions in the lock for Python 3.11, by name."""
+    found = {}
+    for line in (root / "envs/requirements.lock").read_text().splitlines():
+        if "==" in line and not line.startswith((" ", "#")) and "python_full_version >= '3.12'" not in line:
+            name, version = line.split(" ")[0].split("==")
+            found[name] = version
+    return found
+
+
+def test_the_conda_environment_agrees_with_the_lock(root: Path):
+    conda = {"dask-core": "dask", "pyosmium": "osmium", "matplotlib-base": "matplotlib"}
+    packages = yaml.safe_load((root / "envs/environment.yaml").read_text())["dependencies"]
+    pinned = dict(each.split("=") for each in packages if not each.startswith("python="))
+    lock = locked(root)
+    assert {conda.get(name, name): version for name, version in pinned.items()} == {
+        name: lock[name] for name in (conda.get(each, each) for each in pinned)
+    }
+    wanted = {each.split(">")[0].split("=")[0] for each in tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]}
+    assert wanted - {"snakemake"} == {conda.get(name, name) for name in pinned}
+
+
+@pytest.mark.parametrize("file", ["envs/requirements.lock", "envs/environment.yaml"])
+def test_no_download_address_is_recorded(root: Path, file: str):
+    assert "://" not in (root / file).read_text()

@@ -1,0 +1,337 @@
+"""The report: one page that stands alone, is the same twice, escapes what it is told, and shows the dataset's figures."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+import xarray as xr
+from matplotlib.image import imread
+
+from tilewright.config.bands import SCL_CLASSES
+from tilewright.config.cell_settings import CellsSettings
+from tilewright.config.label_settings import LabelSetSettings, LabelsSettings
+from tilewright.config.model import Shares
+from tilewright.config.settings import GroupSettings, IndexSettings
+from tilewright.errors import TilewrightError
+from tilewright.report import make_report
+from tilewright.report.cellmap import cell_map, turned
+from tilewright.report.facts import read_facts
+from tilewright.report.plots import percent
+from tilewright.report.samples import CELLS, chosen, make_samples
+from tilewright.stages.cells import make_cells
+from tilewright.stages.group import make_group
+from tilewright.stages.index import make_index
+from tilewright.stages.labels import make_labels
+from tilewright.stages.zone import TileFiles, make_zone
+from tilewright.store import StoreWriter, read_table, write_table
+from tilewright.store.patches import groups_of
+
+SIZE = 240
+TILE = "32TNT"
+HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(2)>'
+BANDS = ["B02", "B03", "B04", "B05", "B08"]
+
+
+def write_patches(folder: Path, cells: pd.DataFrame, period: str, dates: list[str], bands: list[str], blank: int) -> Path:
+    """What mask and crop leave: every cell has every date, but the first `blank` cells none."""
+    folder.mkdir(parents=True)
+    ids = [cell for cell in cells["cell_id"][blank:] for _ in dates]
+    time = np.array(dates * (len(cells) - blank), "datetime64[us]")
+    scenes = np.array([f"S2_{date}" for date in dates], object)
+    word, number = np.full(len(ids), "x", object), np.zeros(len(ids), np.int32)
+    bad = np.resize(np.array([0.125, 0.0], np.float32), len(ids))
+    coords = {
+        "cell_id": ("patch", np.array(ids, object)), "scene_id": ("patch", np.resize(scenes, len(ids)) if ids else word),
+        "time": ("patch", time), "platform": ("patch", word), "processing_baseline": ("patch", word),
+        "relative_orbit": ("patch", number), "dn_offset": ("patch", number), "bad_fraction": ("patch", bad),
+        "nodata_fraction": ("patch", bad * 0), "scl_count": (("patch", "scl_class"), np.zeros((len(ids), len(SCL_CLASSES)), np.int32)),
+    }  # fmt: skip
+    groups = groups_of("s2_l2a", bands)
+    with StoreWriter(folder / "patches.zarr.zip", {}) as store:
+        store.coords("s2_l2a", xr.Dataset(coords=coords))
+        for group in groups:
+            side = group.side(SIZE)
+            dims = ("patch", "y", "x") if group.is_scl else ("patch", "band", "y", "x")
+            shape = (len(ids), side, side) if group.is_scl else (len(ids), len(group.bands), side, side)
+            store.array(group.array, shape, group.dtype, group.chunk_shape(SIZE), dims)
+        ramp = np.arange(24 * 24, dtype="uint16").reshape(24, 24)
+        for patch in range(len(ids)):
+            for group in groups:
+                for at, band in enumerate(group.bands):
+                    step = 10 // group.resolution or group.resolution // 10
+                    plane = 4 + (ramp[::step, ::step] // 300) if group.is_scl else 100 * (1 + BANDS.index(band)) + ramp[::step, ::step]
+                    store.put(group.array, group.index(patch, at), plane.astype(group.dtype).reshape(group.chunk_shape(SIZE)))
+    write_table(
+        pd.DataFrame({"scene_id": scenes, "datetime": pd.to_datetime(dates), "radiometry": f"by {HOSTILE}"}),
+        folder / "scenes.parquet", {},
+    )  # fmt: skip
+    chosen = pd.DataFrame({"cell_id": ids, "scene_id": coords["scene_id"][1], "status": "used", "reason": ""})
+    refused = pd.DataFrame({"cell_id": cells["cell_id"], "scene_id": "S2_gone", "status": "refused", "reason": "broken: 404 <b>"})
+    write_table(pd.concat([chosen, refused], ignore_index=True), folder / "selection.parquet", {"rule": {"period": period}})
+    return folder / "patches.zarr.zip"
+
+
+def build(
+    folder: Path, root: Path, *, blank: int = 1, bands: list[str] = BANDS, labels: bool = True, attribution: str = "Us", periods: int = 2
+) -> Path:  # fmt: skip
+    """A dataset's folder, by the project's own stages."""
+    tile = folder / "tiles" / TILE
+    clip = shapely.box(9.46, 47.10, 9.49, 47.115).wkt
+    make_cells(TILE, CellsSettings(size_m=SIZE, clip=clip, number=14), tile / "cells.parquet")
+    cells = read_table(tile / "cells.parquet")
+    spans = {"early": ["2019-03-04T10:00:00", "2019-05-06T10:00:00"], "late": ["2020-07-08T10:00:00"]}
+    names = list(spans)[:periods]
+    stores = [write_patches(tile / name, cells, name, spans[name], bands, blank) for name in names]
+    settings = GroupSettings(
+        tile=TILE, periods=names, bands={"s2_l2a": bands}, provider="here", licence="free", attribution=attribution
+    )
+    make_group(tile / "cells.parquet", stores, settings, tile / "series.zarr.zip")
+    if labels:
+        wood = cells.geometry.iloc[[0, 1, 2, 3]].scale(0.5, 0.5).tolist()
+        features = cells.iloc[[0, 1, 2, 3]][["geometry"]].assign(
+            label_set="osm", osm_type="way", osm_id=range(4), kind="area", tags='{"natural":"wood"}', geometry=wood
+        )
+        west, south, east, north = cells.total_bounds
+        about = {"source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "licence": "© OpenStreetMap contributors, ODbL 1.0"}
+        about["extent"] = [float(west - 1), float(south - 1), float(east - 0.002), float(north + 1)]
+        write_table(features, tile / "features.parquet", {"label_sets": {"osm": about}})
+        ontology = str(root / "config" / "ontologies" / "opensentinelmap.yaml")
+        sets = LabelsSettings(sets={"osm": LabelSetSettings(ontology=ontology)})
+        make_labels(tile / "cells.parquet", tile / "features.parquet", sets, tile / "labels.zarr.zip")
+    make_zone([TileFiles(tile, names, labels)], folder / "zones" / "32N.parquet")
+    split = IndexSettings(dataset="small", seed=1, by="tile", shares=Shares(), min_tiles=10, block_m=480, size_m=SIZE)
+    make_index([folder / "zones" / "32N.parquet"], split, folder / "index.parquet", folder / "statistics.json", folder / "collection.json")
+    return folder
+
+
+def page_of(folder: Path, config: str = "dataset: small\n", name: str = "report.html") -> str:
+    make_report(folder, config, folder / name)
+    return (folder / name).read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, and the text outside of style."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements, self.text, self._style = [], "", False
+        self.feed(text)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._style = tag == "style"
+
+    def handle_endtag(self, tag):
+        self._style = False
+
+    def handle_data(self, data):
+        self.text += "" if self._style else f"{data} "
+
+    def images(self) -> list[np.ndarray]:
+        sources = [attrs["src"] for tag, attrs in self.elements if tag == "img"]
+        return [imread(io.BytesIO(base64.b64decode(one.split(",", 1)[1])), format="png") for one in sources]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, root) -> Path:
+    return build(tmp_path_factory.mktemp("small"), root)
+
+
+@pytest.fixture(scope="module")
+def text(small) -> str:
+    return page_of(small)
+
+
+@pytest.fixture(scope="module")
+def page(text) -> Page:
+    return Page(text)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory, root) -> Path:
+    """One band that is no colour, no labels, one period, imagery for every cell, and words that mean harm."""
+    return build(tmp_path_factory.mktemp("odd"), root, blank=0, bands=["B05"], labels=False, periods=1, attribution=HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def odd_text(odd) -> str:
+    return page_of(odd, config=f"# {HOSTILE}\ndataset: '</pre>$x$'\n")
+
+
+def test_same_bytes_twice(small, text):
+    assert page_of(small, name="second.html") == text
+    assert page_of(small, config="dataset: other\n", name="second.html") != text
+
+
+def test_loads_nothing(page):
+    for tag, attrs in page.elements:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "xlink:href", "srcset", "poster", "data"):
+            assert attrs.get(name, "#").startswith(("#", "data:image/png;base64,")), (tag, name)
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids)), "an id of one figure would be taken by another"
+    aims = [attrs[name][1:] for _, attrs in page.elements for name in ("href", "xlink:href") if attrs.get(name, "").startswith("#")]
+    assert set(aims) <= set(ids)
+
+
+def test_style_loads_nothing(text):
+    assert not re.search(r"url\((?!#)", text)
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_shows_the_figures_of_statistics(small, page):
+    known = json.loads((small / "statistics.json").read_text())
+    assert known["cells"]["total"] == 14
+    for words in (f"{known['cells']['total']} cells", "13 with imagery", f"{known['patches']} patches", "1 tile", "2 periods"):
+        assert words in page.text
+    for band in known["bands_train"].values():
+        assert f" {band['mean']:,.0f} " in page.text
+    for one in known["labels"]["osm"]["classes"].values():
+        assert percent(one["cells"]) in page.text
+        assert percent(one["pixels"]) in page.text
+    for name, count in known["cells"]["by_split"].items():
+        assert f"{name} ({count})" in page.text
+    for name, count in known["cells"]["sampling"].items():
+        assert f"{name} {count:,} " in page.text
+    for name, period in known["periods"].items():
+        assert f"{name} {period['scenes']} {period['scenes_used']} {period['patches']} broken: 14" in page.text
+    outside = known["labels"]["osm"]["cells_outside_extent"]
+    assert 0 < outside < 14
+    assert f"({outside} not wholly inside are left out)" in page.text
+    assert known["split"]["reason"] in page.text
+
+
+def test_provenance(page):
+    for words in ("Provider here", "Attribution Us", "a.osm.pbf", "2020-01-01T00:00:00Z", "ODbL", "openstreetmap.org/copyright", "dataset: small"):
+        assert words in page.text
+    assert f"numpy {np.__version__}" in page.text
+    assert f"xarray {xr.__version__}" in page.text
+
+
+def test_escapes_what_it_is_told(odd_text):
+    page = Page(odd_text)
+    assert "<script" not in odd_text
+    assert not [attrs for _, attrs in page.elements if "onerror" in attrs]
+    assert page.text.count(HOSTILE) == 3, "attribution, radiometry, config: shown as they are, as text"
+    assert "'</pre>$x$'" in page.text
+    assert "early: 32TNT: S2_gone: broken: 404 <b>" in page.text
+
+
+def test_pictures(small, page):
+    """Colours are the ontology's, unlabeled is a hole for the hatching, and brighter pixels are lighter."""
+    facts = read_facts(small)
+    samples = make_samples(facts)
+    assert sum(bool(frame.image) for row in samples.rows for frame in row.frames) == len(page.images())
+    by_id = {row.cell_id: row for row in samples.rows}
+    seen = next(row for row in samples.rows if facts.index.loc[row.cell_id, "dates"] == 3)
+    assert [frame.title for frame in seen.frames[:4]] == ["2019-03-04", "2019-05-06", "2020-07-08", "SCL"]
+    assert [frame.note for frame in seen.frames[:2]] == ["12.5 % bad", "0 % bad"]
+    colour = imread(io.BytesIO(base64.b64decode(seen.frames[0].image.split(",")[1])), format="png")
+    assert colour.shape == (24, 24, 4)
+    assert (colour[..., 3] == 1).all()
+    assert (colour[-1, :, :3].mean(axis=0) > colour[0, :, :3].mean(axis=0)).all()
+    assert (colour[..., 0] >= colour[..., 2]).all(), "B04 is the red channel and the brightest here, B02 the blue"
+    assert "no scene was good enough" in [frame.note for frame in by_id[facts.index.index[0]].frames]
+    assert {entry.name for entry in samples.legends[0].entries} == {"vegetation", "not vegetated"}
+    land = next(legend for legend in samples.legends if legend.name.endswith("land_use"))
+    assert [(entry.name, entry.look) for entry in land.entries] == [("wooded", "#1b7837"), ("unlabeled", "unknown")]
+
+
+def test_label_picture_is_the_label_array(small):
+    facts = read_facts(small)
+    cell = facts.index.index[facts.index["share_osm_land_use_wooded"] > 0][0]
+    labels = facts.dataset[cell]["labels/osm"]["labels"].sel(channel="land_use").values
+    row = next(row for row in make_samples(facts).rows if row.cell_id == cell)
+    frame = next(frame for frame in row.frames if frame.title == "land_use")
+    drawn = np.rint(255 * imread(io.BytesIO(base64.b64decode(frame.image.split(",")[1])), format="png")).astype(int)
+    assert ((drawn[..., 3] == 0) == (labels == 255)).all()
+    assert (drawn[labels == 0] == [0x1B, 0x78, 0x37, 255]).all()
+
+
+def test_chosen_cells(small):
+    facts = read_facts(small)
+    cells = chosen(facts)
+    assert cells == chosen(facts)
+    assert len(cells) == len(set(cells)) == CELLS
+    assert set(facts.index.loc[cells, "split"]) == set(facts.splits) == {"train", "val", "test"}
+    assert 0 in facts.index.loc[cells, "dates"].tolist()
+    assert (facts.index.loc[cells, "share_osm_land_use_wooded"] > 0).any()
+
+
+def test_without_labels(odd_text):
+    page = Page(odd_text)
+    assert "There are no labels." in page.text
+    assert "14 with imagery" in page.text
+    assert "Label classes" not in page.text
+    assert "without imagery" not in page.text
+    assert len(page.images()) == CELLS * 3, "two dates and SCL"
+
+
+def test_without_any_patch(tmp_path, root):
+    page = Page(page_of(build(tmp_path, root, blank=14)))
+    assert "0 patches" in page.text
+    assert "there is no patch" in page.text
+    assert "without imagery (14)" in page.text
+    assert "Bands: mean" not in page.text
+    assert "Label classes of osm" in page.text
+
+
+def test_one_band_is_grey(odd, odd_text):
+    samples = make_samples(read_facts(odd))
+    assert "B05 in grey" in samples.caption
+    image = samples.rows[0].frames[0].image
+    pixels = imread(io.BytesIO(base64.b64decode(image.split(",")[1])), format="png")
+    assert pixels.shape == (12, 12, 4)
+    assert (pixels[..., 0] == pixels[..., 1]).all()
+    assert len(np.unique(pixels[..., 0])) > 20
+    page = Page(odd_text)
+    assert "1 period" in page.text
+    assert "Bands of s2_l2a that were not asked for: B01, B02" in page.text
+
+
+def test_map_of_many_cells_is_a_sample(small, monkeypatch):
+    facts = read_facts(small)
+    assert cell_map(facts).caption.startswith("All cells by split, as footprints")
+    monkeypatch.setattr("tilewright.report.cellmap.MAX_CELLS", 5)
+    assert cell_map(facts).caption.startswith("5 of the 14 cells")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([9.5, 9.6], [9.5, 9.6]),
+        ([9.5], [9.5]),
+        ([9.5, 9.5], [9.5, 9.5]),
+        ([179.9, -179.9], [179.9, 180.1]),
+        ([-179.9, 179.9, 170.0], [180.1, 179.9, 170.0]),
+        ([-120.0, 0.0, 100.0], [-120.0, 0.0, 100.0]),
+        (list(range(-180, 180, 10)), list(range(-180, 180, 10))),
+    ],
+)
+def test_longitudes_lie_together(given, expected):
+    assert turned(np.array(given)) == pytest.approx(expected)
+
+
+def test_statistics_of_another_dataset(tmp_path, odd):
+    folder = tmp_path / "odd"
+    shutil.copytree(odd, folder, ignore=shutil.ignore_patterns("report.html"))
+    path = folder / "statistics.json"
+    known = json.loads(path.read_text())
+    known["cells"]["total"] += 1
+    path.write_text(json.dumps(known))
+    with pytest.raises(TilewrightError, match=r"statistics\.json is not of"):
+        make_report(folder, "", folder / "report.html")
+    assert not (folder / "report.html").exists()
+    path.unlink()
+    with pytest.raises(TilewrightError, match=r"statistics\.json is missing"):
+        make_report(folder, "", folder / "report.html")

@@ -1,0 +1,94 @@
+"""The config reference, `config/README.md`, made from the models so that it cannot say anything else than they do."""
+
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from tilewright.config.model import Config
+from tilewright.config.provider import Provider
+
+_HEAD = """\
+# Config reference
+
+<!-- Made by `make reference` from workflow/tilewright/config; a test fails when it is stale. Do not edit by hand. -->
+
+`config/config.yaml` is the default dataset and runs as it is. For another one, edit it, or write a whole config of your
+own and run `snakemake --cores 8 --configfile mine.yaml`: it then stands alone, nothing of the default is mixed in, and
+what it does not say has the defaults below. Single values can be set on the command line, in YAML, merged into whichever
+file is used: `snakemake --cores 8 --config seed=7 cells='{fraction: 0.1}'`. Put targets before `--configfile` and `--config`.
+
+Distances are in metres, angles in degrees (EPSG:4326), days in UTC, pixel values in DN (10000 is reflectance 1).
+Unknown keys are errors. `recipes/` holds whole configs, `ontologies/` label ontologies, `providers/` sources of scenes.
+"""
+
+
+def reference() -> str:
+    """The whole text, Markdown."""
+    parts = [_HEAD, *_sections(Config, "", "A dataset"), "\n# Providers\n", _about(Provider), *_sections(Provider, "", "A provider")]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _about(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split()) + "\n"
+
+
+def _sections(model: type[BaseModel], key: str, title: str) -> list[str]:
+    """A table for `model`, then one for each model inside it, in the order of the keys."""
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    inner: list[tuple[str, type[BaseModel]]] = []
+    for name, field in model.model_fields.items():
+        rows.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {_text(field.description or '')} |")
+        inner += [(f"{key}.{name}" if key else name, each) for each in _models(field.annotation)]
+    head = f"## `{key}`\n\n{_about(model)}" if key else f"## {title}\n\n{_about(model)}"
+    if title and key:
+        head = f"## `{key}` ({title})\n\n{_about(model)}"
+    found = [head, *rows, ""]
+    several = {name for name, _ in inner if sum(name == other for other, _ in inner) > 1}
+    for name, each in inner:
+        found += _sections(each, name, each.__name__.lower() if name in several else "")
+    return found
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return list(dict.fromkeys(model for part in get_args(annotation) for model in _models(part)))
+
+
+def _type(annotation: Any) -> str:
+    """The type as a user thinks of it."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping"
+    if origin is Literal:
+        return " · ".join(f"`{part}`" for part in parts)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type(part) for part in parts if part is not type(None)))
+    if origin is list:
+        return f"list of {_type(parts[0])}"
+    if origin is tuple:
+        return f"{len(parts)} × {_type(parts[0])}"
+    if origin is dict:
+        return "mapping" if parts[1] is Any else f"mapping of {_type(parts[1])} by name"
+    if hasattr(annotation, "__metadata__"):
+        return _type(parts[0])
+    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "date": "date"}.get(
+        getattr(annotation, "__name__", ""), str(annotation)
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "**required**"
+    if isinstance(field.default, BaseModel):
+        return "see below"
+    if field.default is None:
+        return "none"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _text(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,46 @@
+"""The page as a whole: `make_report`."""
+
+import logging
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tilewright.report import tables
+from tilewright.report.cellmap import cell_map
+from tilewright.report.drawing import NONE_COLOUR, SPLIT_COLOURS, UNKNOWN_COLOUR
+from tilewright.report.facts import read_facts
+from tilewright.report.plots import all_plots, percent
+from tilewright.report.samples import make_samples
+from tilewright.store import replacing
+
+log = logging.getLogger(__name__)
+
+
+def make_report(dataset: Path, config_text: str, output: Path) -> None:
+    """Write one self-contained HTML page about a dataset; the same dataset, config and software give the same bytes.
+
+    Args:
+        dataset: its folder, with `index.parquet`, `statistics.json` and the stores that the index names.
+        config_text: the config, shown as it is.
+        output: the page.
+
+    Raises:
+        TilewrightError: where a file of the dataset is missing or damaged.
+    """
+    facts = read_facts(dataset)
+    # Everything that comes from files is escaped; only the SVG that matplotlib made goes in as it is.
+    environment = Environment(
+        loader=PackageLoader("tilewright.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters |= {"number": lambda value: f"{value:,}", "percent": percent}
+    page = environment.get_template("report.html.j2").render(
+        name=facts.name, described=facts.described, split=facts.statistics["split"], figures=tables.figures(facts),
+        about=tables.described(facts), map=cell_map(facts), samples=make_samples(facts), plots=all_plots(facts),
+        periods=tables.periods(facts), sampling=tables.sampling(facts), split_shares=tables.split_shares(facts),
+        label_sources=tables.label_sources(facts), absent=tables.absent(facts), versions=tables.versions(),
+        config_text=config_text, split_colours=SPLIT_COLOURS, none_colour=NONE_COLOUR, unknown_colour=UNKNOWN_COLOUR,
+    )  # fmt: skip
+    with replacing(output) as part:
+        part.write_text(page, encoding="utf-8")
+    log.info("report: %.1f MB", len(page) / 1e6)

@@ -1,0 +1,299 @@
+"""Sample patches: a few cells as one sees them, with their scene classes and labels."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from tilewright.config.bands import CLOUD, NONE, SCL_CLASSES, SNOW, UNLABELED
+from tilewright.report.drawing import NONE_COLOUR, SCL_COLOURS, png, rgb
+from tilewright.report.facts import Bands, Facts
+from tilewright.split import unit_interval
+from tilewright.stages.mask import on_grid
+from tilewright.stages.zone import classes_of, share_column
+
+CELLS: Final = 10
+DATES: Final = 4
+SIDE: Final = 256  # pictures of more pixels a side show every n-th
+_COLOUR: Final = ("B04", "B03", "B02")
+_BRIGHT: Final = (*CLOUD, 10, *SNOW)  # clouds, cirrus and snow would leave the ground black
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a row; `image` is empty where there is nothing to show, and `note` says why."""
+
+    title: str
+    note: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row: a cell."""
+
+    cell_id: str
+    split: str
+    place: str
+    frames: list[Frame]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a legend; `look` is a colour, or "none" or "unknown", which the page draws in its own way."""
+
+    name: str
+    look: str
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours of a layer mean: only the classes that the pictures show."""
+
+    name: str
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The section: rows, legends, and how the pixels became colours."""
+
+    rows: list[Sample]
+    legends: list[Legend]
+    caption: str
+
+    @property
+    def columns(self) -> int:
+        """Pictures in a row."""
+        return max((len(row.frames) for row in self.rows), default=1)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One cell's pixels. bands: (time, band, y, x) DN; valid: (time, y, x); scl: (time, y, x); labels: set → (channel, y, x)."""
+
+    row: pd.Series
+    dates: list[tuple[pd.Timestamp, float]]
+    bands: np.ndarray
+    valid: np.ndarray
+    clear: np.ndarray
+    scl: np.ndarray
+    labels: dict[str, np.ndarray]
+
+
+def chosen(facts: Facts) -> list[str]:
+    """The cells to show: every split has its part, and within it they go evenly from rich in classes to poor.
+
+    A cell with the fewest dates of all is among them, if cells differ in that; equals are taken by hash of their names.
+    """
+    table = facts.index[["cell_id", "split", "dates"]].copy()
+    table["classes"] = _richness(facts)
+    table["lot"] = [unit_interval("report", "sample", cell) for cell in table["cell_id"]]
+    table = table.sort_values(["classes", "lot"], ascending=[False, True], kind="stable")
+    fewest = (
+        table[table["dates"] == table["dates"].min()].head(1)["cell_id"].tolist()
+        if table["dates"].nunique() > 1
+        else []
+    )
+    seen = table[(table["dates"] > 0) & ~table["cell_id"].isin(fewest)]
+    pool = seen if len(seen) else table
+    wanted = CELLS - len(fewest)
+    sizes = {name: int((pool["split"] == name).sum()) for name in facts.splits}
+    share = {name: min(size, max(2, int(wanted * size / max(1, len(pool))))) for name, size in sizes.items()}
+    largest = max(sizes, key=lambda name: sizes[name])
+    share[largest] = min(sizes[largest], wanted - sum(number for name, number in share.items() if name != largest))
+    found = []
+    for name, number in share.items():
+        mine = pool[pool["split"] == name]["cell_id"].tolist()
+        found += [mine[at] for at in dict.fromkeys(np.linspace(0, len(mine) - 1, number).astype(int).tolist())]
+    return [*found, *fewest]
+
+
+def _richness(facts: Facts) -> np.ndarray:
+    """(cell,) number of classes that each cell has, none and unlabeled aside."""
+    total = np.zeros(len(facts.index), int)
+    for name, about in facts.labels.items():
+        for channel in (each["name"] for each in about["ontology"]["channels"]):
+            for one, _ in classes_of(about["ontology"], channel)[:-2]:
+                total += (facts.index[share_column(name, channel, one)] > 0).to_numpy()
+    return total
+
+
+def make_samples(facts: Facts) -> Samples:
+    """Read and draw the chosen cells."""
+    shown = _shown_bands(facts)
+    cells = [_read(facts, cell, shown) for cell in chosen(facts)]
+    low, high = _range(cells)
+    classes: set[int] = set()
+    values: dict[tuple[str, str], set[int]] = {}
+    columns = max((len(cell.dates) for cell in cells), default=0)
+    rows = [_row(facts, cell, columns, low, high, classes, values) for cell in cells]
+    legends = []
+    if classes:
+        entries = [Entry(SCL_CLASSES[one].replace("_", " "), SCL_COLOURS[one]) for one in sorted(classes)]
+        legends.append(Legend("Scene classification (SCL)", entries))
+    for (name, channel), present in values.items():
+        legends.append(
+            Legend(f"Labels: {name} / {channel}", _label_entries(facts.labels[name]["ontology"], channel, present))
+        )
+    return Samples(rows, legends, _caption(facts, shown, low, high))
+
+
+def _caption(facts: Facts, shown: Bands | None, low: float, high: float) -> str:
+    text = (
+        f"Cells of {facts.size_m:,} m, spread over the splits and from many label classes to few; of each, up to "
+        f"{DATES} of its dates, evenly over "
+        "its series, with the share of bad pixels by the mask's classes."
+    )
+    if shown is not None and high > low:
+        what = (
+            "True colour (B04, B03, B02)"
+            if shown.names == _COLOUR
+            else f"{shown.names[0]} in grey (B04, B03, B02 are not all in the dataset)"
+        )
+        text += (
+            f" {what} at {shown.resolution_m} m, reflectance {low / 1e4:.3f} (black) to {high / 1e4:.3f} (white), "
+            "the same for every picture: the 2nd and "
+            "98th percentile of all valid pixels shown that are neither cloud, cirrus nor snow. SCL is of the date "
+            "with most bad pixels. Hatched: no data; in label pictures: unlabeled."
+        )
+    side = max(
+        [
+            facts.size_m // shown.resolution_m if shown else 0,
+            *(facts.size_m // int(each["resolution_m"]) for each in facts.labels.values()),
+        ]
+    )
+    if side > SIDE:
+        text += f" Pictures show every {-(-side // SIDE)}th pixel of the finest layer."
+    return text
+
+
+def _shown_bands(facts: Facts) -> Bands | None:
+    """True colour if the dataset has it, else the first band of the finest resolution."""
+    for each in facts.bands:
+        if set(_COLOUR) <= set(each.names):
+            return Bands(each.collection, each.resolution_m, _COLOUR)
+    return (
+        Bands(facts.bands[0].collection, facts.bands[0].resolution_m, facts.bands[0].names[:1]) if facts.bands else None
+    )
+
+
+def _thinned(pixels: np.ndarray) -> np.ndarray:
+    step = -(-pixels.shape[-1] // SIDE)
+    return pixels[..., ::step, ::step]
+
+
+def _read(facts: Facts, cell_id: str, shown: Bands | None) -> _Seen:
+    row = facts.index.loc[cell_id]
+    cell = facts.dataset[cell_id]
+    picked = np.unique(np.linspace(0, max(row["dates"] - 1, 0), min(DATES, row["dates"])).astype(int))
+    bands, valid, clear, scl = (
+        np.zeros((0, 1, 1, 1)),
+        np.zeros((0, 1, 1), bool),
+        np.zeros((0, 1, 1), bool),
+        np.zeros((0, 1, 1), "uint8"),
+    )
+    dates: list[tuple[pd.Timestamp, float]] = []
+    if len(picked) and shown is not None:
+        series, part, classes = (
+            cell[f"{shown.collection}{name}"].to_dataset() for name in ("", f"/r{shown.resolution_m}m", "/scl")
+        )
+        dates = [(pd.Timestamp(series["time"].values[at]), float(series["bad_fraction"].values[at])) for at in picked]
+        own = [list(map(str, part["band"].values)).index(band) for band in shown.names]
+        pixels = part["reflectance"].values[picked]
+        scl = classes["scl"].values[picked]
+        side = pixels.shape[-1]
+        valid = np.stack([on_grid(one != 0, side) for one in scl]) & ~(pixels == 0).all(axis=1)
+        clear = valid & np.stack([on_grid(~np.isin(one, _BRIGHT), side) for one in scl])
+        bands, valid, clear, scl = _thinned(pixels[:, own]), _thinned(valid), _thinned(clear), _thinned(scl)
+    labels = {
+        name: _thinned(cell[f"labels/{name}"].to_dataset()["labels"].values)
+        for name in facts.labels
+        if row[f"{name}_row"] >= 0
+    }
+    return _Seen(row, dates, bands, valid, clear, scl, labels)
+
+
+def _range(cells: Iterable[_Seen]) -> tuple[float, float]:
+    """DN shown as black and as white; (0, 0) where there is no pixel."""
+    taken = [
+        np.moveaxis(cell.bands, 1, 0)[:, kept].ravel()
+        for cell in cells
+        for kept in [cell.clear if cell.clear.any() else cell.valid]
+    ]
+    values = np.concatenate(taken) if taken else np.zeros(0)
+    if not len(values):
+        return 0.0, 0.0
+    low, high = (float(value) for value in np.percentile(values, [2, 98]))
+    return low, max(high, low + 1)
+
+
+def _row(
+    facts: Facts, cell: _Seen, columns: int, low: float, high: float, classes: set[int], values: dict[tuple[str, str], set[int]]
+) -> Sample:  # fmt: skip
+    """The pictures of one cell; adds the classes that they show to `classes` and `values`."""
+    frames = []
+    for at, (date, bad) in enumerate(cell.dates):
+        colour = np.clip((np.moveaxis(cell.bands[at].astype(float), 0, -1) - low) / (high - low), 0, 1)
+        pixels = np.rint(255 * np.broadcast_to(colour, (*colour.shape[:2], 3))).astype("uint8")
+        frames.append(Frame(f"{date:%Y-%m-%d}", _bad(bad), png(_with_holes(pixels, ~cell.valid[at]))))
+    nothing = "no further date" if cell.dates else "no scene was good enough"
+    frames += [Frame("", nothing if at == 0 or cell.dates else "", "") for at in range(columns - len(frames))]
+    if cell.dates:
+        worst = max(range(len(cell.dates)), key=lambda at: (cell.dates[at][1], -at))
+        table = np.array([rgb(colour) for colour in SCL_COLOURS], "uint8")
+        classes |= set(np.unique(cell.scl[worst]).tolist())
+        frames.append(Frame("SCL", f"{cell.dates[worst][0]:%Y-%m-%d}", png(table[cell.scl[worst]])))
+    elif columns:
+        frames.append(Frame("SCL", "", ""))
+    for name, about in facts.labels.items():
+        frames += _label_frames(name, about["ontology"], cell, values)
+    row = cell.row
+    count = f"{row['dates']} date" + ("" if row["dates"] == 1 else "s")
+    place = (
+        f"tile {row['tile']} · {abs(row['lat']):.4f}° {'NS'[int(row['lat'] < 0)]} {abs(row['lon']):.4f}° "
+        f"{'EW'[int(row['lon'] < 0)]} · {count}"
+    )
+    return Sample(str(row["cell_id"]), str(row["split"]), place, frames)
+
+
+def _bad(share: float) -> str:
+    if 0 < share < 0.0005:
+        return "< 0.1 % bad"
+    return f"{100 * share:.1f} % bad" if share else "0 % bad"
+
+
+def _label_frames(
+    name: str, ontology: dict[str, Any], cell: _Seen, values: dict[tuple[str, str], set[int]]
+) -> list[Frame]:
+    channels = [each["name"] for each in ontology["channels"]]
+    if name not in cell.labels:
+        return [Frame(channel, "no labels", "") for channel in channels]
+    covered = cell.row[f"{name}_coverage"]
+    note = f"{100 * covered:.3g} % in the extract" if covered < 1 else ""
+    frames = []
+    for channel, pixels in zip(channels, cell.labels[name], strict=True):
+        values.setdefault((name, channel), set()).update(np.unique(pixels).tolist())
+        table = np.zeros((256, 3), "uint8")
+        table[NONE] = rgb(NONE_COLOUR)
+        for each in ontology["categories"]:
+            table[each["value"]] = rgb(each["colour"])
+        frames.append(Frame(channel, note, png(_with_holes(table[pixels], pixels == UNLABELED))))
+    return frames
+
+
+def _with_holes(colours: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """(y, x, 4): transparent in the holes, where the page's hatching shows through at the screen's own resolution."""
+    alpha = np.where(holes, 0, 255).astype("uint8")[..., None]
+    return np.concatenate([np.where(holes[..., None], 0, colours).astype("uint8"), alpha], axis=-1)
+
+
+def _label_entries(ontology: dict[str, Any], channel: str, present: set[int]) -> list[Entry]:
+    colours = {each["value"]: each["colour"] for each in ontology["categories"]} | {NONE: "none", UNLABELED: "unknown"}
+    return [
+        Entry(name.replace("_", " "), colours[value])
+        for name, value in classes_of(ontology, channel)
+        if value in present
+    ]

@@ -1,0 +1,197 @@
+"""The page's words and tables, from the figures."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import pandas as pd
+
+from tilewright.config.bands import COLLECTION_BANDS
+from tilewright.report.facts import Facts
+from tilewright.split import NAMES
+
+_PACKAGES: Final = (
+    "tilewright", "numpy", "pandas", "xarray", "zarr", "numcodecs", "rasterio", "pyproj", "shapely", "geopandas", "pyarrow",
+    "odc-geo", "stackstac", "dask", "pystac-client", "osmium", "osmnx", "scipy", "matplotlib", "jinja2", "snakemake",
+)  # fmt: skip
+_SAMPLING: Final = {
+    "candidates": "cells of the lattice that the tiles hold whole: the sum of all lines below",
+    "owned_by_other_tile": "left to the neighbouring tile that owns them (tiles overlap)",
+    "zone_border": "dropped: not wholly inside the tile's own UTM zone",
+    "outside_aoi": "not wholly inside the area of interest",
+    "inactive": "without human activity, where that is asked for",
+    "water": "wholly water, where that is asked for",
+    "not_drawn": "left out by the draw that cells.fraction or cells.number asks for",
+    "kept": "the cells of this dataset",
+}
+_MAX_BROKEN: Final = 200
+
+
+@dataclass(frozen=True)
+class PeriodRow:
+    """One period: counts, and refusals as (reason, pairs)."""
+
+    name: str
+    scenes: int
+    used: int
+    patches: int
+    refusals: list[tuple[str, int]]
+    radiometry: list[tuple[str, int]]
+    empty_tiles: list[str]
+    broken: list[str]
+    more_broken: int
+
+
+def periods(facts: Facts) -> list[PeriodRow]:
+    """A row a period, in the order of the statistics."""
+    return [
+        PeriodRow(
+            name, part["scenes"], part["scenes_used"], part["patches"], list(part["refusals"].items()),
+            list(part["radiometry"].items()), part["tiles_without_scenes"], part["broken"][:_MAX_BROKEN],
+            max(0, len(part["broken"]) - _MAX_BROKEN),
+        )
+        for name, part in facts.statistics["periods"].items()
+    ]  # fmt: skip
+
+
+def sampling(facts: Facts) -> list[tuple[str, int, str]]:
+    """Name, count and meaning of every way a cell can go, from the candidates to those kept."""
+    counts = facts.statistics["cells"]["sampling"]
+    names = [name for name in _SAMPLING if name in counts] + [name for name in counts if name not in _SAMPLING]
+    return [(name, counts[name], _SAMPLING.get(name, "")) for name in names]
+
+
+def split_shares(facts: Facts) -> list[tuple[str, float, int, float]]:
+    """Split, share asked for, cells, share made."""
+    counts, asked = facts.statistics["cells"]["by_split"], facts.statistics["split"]["shares"]
+    total = max(1, facts.statistics["cells"]["total"])
+    return [(name, asked[name], counts[name], counts[name] / total) for name in NAMES]
+
+
+def figures(facts: Facts) -> list[tuple[str, str]]:
+    """The line of figures under the title: number and what it counts."""
+    known = facts.statistics
+    tiles, count = facts.index["tile"].nunique(), len(known["periods"])
+    return [
+        (f"{known['cells']['total']:,}", _plural(known["cells"]["total"], "cell")),
+        (f"{known['cells']['with_imagery']:,}", "with imagery"),
+        (f"{known['patches']:,}", _plural(known["patches"], "patch", "patches")),
+        (f"{tiles:,}", _plural(tiles, "tile")),
+        (f"{count:,}", _plural(count, "period")),
+        (size_text(facts.size_bytes), "on disk"),
+    ]
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return one if count == 1 else many or f"{one}s"
+
+
+def size_text(size: float) -> str:
+    """Bytes in decimal units, as `7.5 MB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.3g} TB"
+
+
+def described(facts: Facts) -> str:
+    """What the dataset is, in a few sentences."""
+    dated = facts.index[facts.index["dates"] > 0]
+    what = "; ".join(f"{', '.join(each.names)} at {each.resolution_m} m" for each in facts.bands)
+    text = (
+        f"Square cells of {facts.size_m:,} m on the pixel grid of Sentinel-2, none overlapping another. A patch "
+        f"is the pixels of one cell from one scene: {what}"
+    )
+    text += (
+        ", and the scene classification (SCL). Collection: "
+        f"{', '.join(sorted({each.collection for each in facts.bands})) or 'none'}, from "
+        f"{facts.described['provider']}."
+    )
+    if len(dated):
+        text += (
+            f" Scenes from {pd.Timestamp(dated['first_date'].min()):%Y-%m-%d} to "
+            f"{pd.Timestamp(dated['last_date'].max()):%Y-%m-%d}."
+        )
+    else:
+        text += " No scene was good enough for any cell: there is no patch."
+    for name, about in facts.labels.items():
+        channels = [each["name"] for each in about["ontology"]["channels"]]
+        text += (
+            f" Labels “{name}”: {_listed(channels)} at {about['resolution_m']} m, by the ontology "
+            f"{about['ontology']['name']} (version {about['ontology']['version']})."
+        )
+    if not facts.labels:
+        text += " There are no labels."
+    return text
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def absent(facts: Facts) -> list[str]:
+    """What a reader could expect in the dataset and will not find."""
+    known = facts.statistics["cells"]
+    lines = []
+    for collection in sorted({each.collection for each in facts.bands}):
+        held = {band for each in facts.bands if each.collection == collection for band in each.names}
+        if missing := [band for band in COLLECTION_BANDS[collection] if band not in held]:
+            lines.append(f"Bands of {collection} that were not asked for: {', '.join(missing)}.")
+        lines.append(f"Imagery other than {collection}, and scenes outside the periods.")
+    if without := known["total"] - known["with_imagery"]:
+        lines.append(
+            f"Imagery of {without:,} of {known['total']:,} cells, for which no scene of any period was good enough; "
+            "they are in the index, with 0 dates."
+        )
+    if border := known["sampling"].get("zone_border"):
+        lines.append(
+            f"Cells across a UTM zone's border: a strip of ground along it is in no cell ({border:,} such "
+            "candidates in the whole of the tiles)."
+        )
+    lines.append(
+        "Composites, gap filling and cloud removal: a patch is one scene as it was, with the bad pixels that the "
+        "period's limits allow; SCL says where."
+    )
+    for name, part in facts.statistics["labels"].items():
+        if outside := part["cells_outside_extent"]:
+            lines.append(
+                f"Labels “{name}” of {outside:,} cells that are not wholly inside the source's extent: pixels "
+                "outside it read as unlabeled, and the cell's coverage is in the index."
+            )
+        lines.append(
+            f"Ground truth: labels “{name}” are what the map source says. Unlabeled is not “none”, and the map's "
+            "date need not be the scene's."
+        )
+    return lines
+
+
+def label_sources(facts: Facts) -> list[dict[str, str]]:
+    """Where each label set comes from, as the page words it."""
+    found = []
+    for name, about in facts.labels.items():
+        extent = about.get("extent")
+        licence = str(about.get("licence") or "not stated")
+        found.append({
+            "name": name, "source": str(about.get("source") or "not stated"), "licence": licence,
+            "snapshot": str(about.get("snapshot") or "not stated by the source"),
+            "extent": f"{extent[0]:g}° to {extent[2]:g}° east, {extent[1]:g}° to {extent[3]:g}° north" if extent else "unknown: every cell is taken as covered",
+            "ontology": f"{about['ontology']['name']}, version {about['ontology']['version']}",
+            "odbl": "yes" if "odbl" in licence.lower() or "openstreetmap" in licence.lower() else "",
+        })  # fmt: skip
+    return found
+
+
+def versions() -> list[tuple[str, str]]:
+    """Software here and now, names and versions only."""
+    import rasterio
+
+    found: list[tuple[str, Any]] = [("python", platform.python_version()), ("GDAL", rasterio.__gdal_version__)]
+    for name in _PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:  # run from a checkout, or without an optional package
+            continue
+    return [(name, str(number)) for name, number in found]
