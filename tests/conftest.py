@@ -70,18 +70,22 @@ def config_of(folder: Path, aoi: str) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def aoi(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of an AOI of both sites: one file, since the report shows the config."""
+    return write_aoi(tmp_path_factory.mktemp("aoi") / "aoi.geojson", NORTH_BOX, SOUTH_BOX)
+
+
 @pytest.fixture
-def project(world: Path, tmp_path: Path) -> Project:
+def project(world: Path, aoi: str, tmp_path: Path) -> Project:
     """A project of its own on the simulated world: both sites, three tiles."""
-    aoi = write_aoi(tmp_path / "aoi.geojson", NORTH_BOX, SOUTH_BOX)
     return Project(tmp_path / "work", config_of(world, aoi))
 
 
 @pytest.fixture(scope="session")
-def built(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def built(world: Path, aoi: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished dataset of both sites. Read only: tests that change something copy it with `copied`."""
-    folder = tmp_path_factory.mktemp("built")
-    made = Project(folder / "work", config_of(world, write_aoi(folder / "aoi.geojson", NORTH_BOX, SOUTH_BOX)))
+    made = Project(tmp_path_factory.mktemp("built") / "work", config_of(world, aoi))
     made.run()
     return made
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import ROOT
-
 from tilewright.config.cell_settings import CellsSettings
 from tilewright.config.label_settings import FeaturesSettings, LabelsSettings
 from tilewright.config.settings import CropSettings, GroupSettings, IndexSettings, MaskSettings, SearchSettings, parsed

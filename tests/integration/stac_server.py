@@ -80,7 +80,7 @@ class StacServer:
 
     def served(self) -> list[dict[str, Any]]:
         """The items as the API gives them: asset hrefs are URLs of this server."""
-        items = copy.deepcopy(self.items)
+        items = [copy.deepcopy(item) for item in self.items]
         for item in items:
             for asset in item["assets"].values():
                 asset["href"] = f"{self.url}/files/{asset['href']}"
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
     stac: StacServer
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Silence: pytest shows what fails."""
 
     def _answer(self, status: int, body: bytes, kind: str = "application/json", **headers: str) -> None:

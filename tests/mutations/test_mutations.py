@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import truth
 import yaml
+
+import truth
 from conftest import NORTH_BOX, WATERMARKS, WORLD, config_of
 from harness import ROOT, write_aoi
 from inprocess import build
-
 from tilewright.catalog import radiometry
 from tilewright.imagery import StackReader
 from tilewright.imagery import stack as stack_module

@@ -13,7 +13,7 @@ from osmium.osm.mutable import Node, Way
 from tilewright.config.label_settings import FeaturesSettings
 from tilewright.config.model import LabelSource
 from tilewright.errors import TilewrightError
-from tilewright.stages.features import MARGIN_M, ODBL, cells_boxes, make_features
+from tilewright.stages.features import MARGIN_M, cells_boxes, make_features
 from tilewright.store import read_table, table_metadata, write_table
 
 EPSG, ULX, ULY = 32632, 538_560, 5_221_440
@@ -98,7 +98,7 @@ def test_metadata(tmp_path):
     said = table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]
     assert said == {
         "source": "a.osm.pbf", "kind": "pbf", "snapshot": None, "extent": [9.0, 47.0, 10.0, 48.0],
-        "counts": {"area": 1, "line": 0, "point": 0}, "rejects": {}, "repaired": 0, "licence": ODBL,
+        "counts": {"area": 1, "line": 0, "point": 0}, "rejects": {}, "repaired": 0, "licence": "© OpenStreetMap contributors, ODbL 1.0",
     }  # fmt: skip
     make_features(cells, settings(pbf, extent=(9.5, 47.1, 9.6, 47.2)), tmp_path / "features.parquet")
     assert table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]["extent"] == [9.5, 47.1, 9.6, 47.2]

@@ -45,12 +45,15 @@ def stage_hash(stage: str) -> str:
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                if isinstance(body[0].value.value, str):
-                    body[0].value.value = ""
+            first = body[0] if isinstance(body, list) and body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                first.value.value = ""
         # the numbers themselves are not the code that they guard
         tree.body = [node for node in tree.body if "STAGE_VERSIONS" not in ast.dump(node)]
         digest.update(f"{path.relative_to(PACKAGE)} {ast.dump(tree)}".encode())
+    if stage == "report":
+        for template in sorted((PACKAGE / "report").glob("*.j2")):
+            digest.update(template.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import truth
 from conftest import NORTH_BOX, SOUTH_BOX, WATERMARKS, WORLD, config_of
 from harness import Project, write_aoi
-
 from tilewright.simulate import World
 
 

@@ -28,13 +28,15 @@ def band_statistics(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
 def label_statistics(rows: pd.DataFrame, labels: dict[str, Any]) -> dict[str, Any]:
     """For each label set: share of cells that have a class and of pixels in it, and the histogram of labelled shares.
 
+    A pixel is labelled where it has a class in any channel.
+
     Cells outside the source's extent are left out: what is not known is not unlabeled. As OpenSentinelMap's Figure 4.
     """
     found = {}
     for name in sorted(labels):
         covered = rows[(rows[f"{name}_row"] >= 0) & ~(rows[f"{name}_coverage"] < 1)]
         classes = {}
-        labelled = np.zeros(len(covered))
+        labelled = covered[f"{name}_labelled"].to_numpy(float)
         ontology = labels[name]["ontology"]
         for channel in (each["name"] for each in ontology["channels"]):
             known = {one: covered[share_column(name, channel, one)].to_numpy(float) for one, _ in classes_of(ontology, channel)}
@@ -43,7 +45,6 @@ def label_statistics(rows: pd.DataFrame, labels: dict[str, Any]) -> dict[str, An
                     "cells": float((share > 0).mean()) if len(share) else 0.0,
                     "pixels": float(share.mean()) if len(share) else 0.0,
                 }
-            labelled = np.maximum(labelled, 1 - known["unlabeled"] - known["none"])
         histogram = np.histogram(np.clip(labelled, 0, 1), bins=_COVERAGE_BINS, range=(0, 1))[0]
         found[name] = {
             "cells": len(covered), "cells_outside_extent": int((rows[f"{name}_coverage"] < 1).sum()), "classes": classes,
@@ -58,12 +59,13 @@ def summed(summaries: dict[str, Any]) -> dict[str, Any]:
     for tile, summary in sorted(summaries.items()):
         for period, part in summary["periods"].items():
             into = periods.setdefault(
-                period, {"scenes": 0, "scenes_used": 0, "patches": 0, "patches_by_month": Counter(), "refusals": Counter(),
+                period, {"scenes": 0, "scenes_used": 0, "patches": 0, "unneeded": 0, "rule": part["rule"],
+                         "scenes_by_month": Counter(), "patches_by_month": Counter(), "refusals": Counter(),
                          "radiometry": Counter(), "broken": [], "tiles_without_scenes": []},
             )  # fmt: skip
-            for name in ("scenes", "scenes_used", "patches"):
+            for name in ("scenes", "scenes_used", "patches", "unneeded"):
                 into[name] += part[name]
-            for name in ("patches_by_month", "refusals", "radiometry"):
+            for name in ("scenes_by_month", "patches_by_month", "refusals", "radiometry"):
                 into[name].update(part[name])
             into["broken"] += [f"{tile}: {line}" for line in part["broken"]]
             if not part["scenes"]:

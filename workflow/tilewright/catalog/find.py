@@ -43,8 +43,18 @@ def find_items(provider: Provider, key: str, tile: Tile, start: date, end: date)
                 "mend or leave out the item"
             ) from None
         if wanted:
-            items.setdefault(item["id"], item)
+            items.setdefault(item["id"], _without_nulls(item))
     return sorted(items.values(), key=lambda item: (item_time(item), item["id"]))
+
+
+def _without_nulls(item: dict[str, Any]) -> dict[str, Any]:
+    """Null says the same as nothing, and stac-geoparquet gives every item the fields of all."""
+
+    def told(fields: dict[str, Any] | None) -> dict[str, Any]:
+        return {name: value for name, value in (fields or {}).items() if value is not None}
+
+    assets = {name: told(asset) for name, asset in told(item.get("assets")).items()}
+    return {**item, "properties": told(item["properties"]), "assets": assets}
 
 
 def item_time(item: dict[str, Any]) -> datetime:
@@ -71,9 +81,8 @@ def _local(path: Path, collection: ProviderCollection) -> Iterator[dict[str, Any
             f"catalog {path}: holds no item of collection {collection.id} (it has: {', '.join(others) or 'no items at all'})"
         )
     for item in held:
-        item["assets"] = {name: asset for name, asset in (item.get("assets") or {}).items() if asset}
-        for asset in item["assets"].values():
-            if asset.get("href"):
+        for asset in (item.get("assets") or {}).values():
+            if asset and asset.get("href"):
                 asset["href"] = _resolved(asset["href"], path)
         yield item
 

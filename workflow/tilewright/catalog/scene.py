@@ -145,12 +145,13 @@ def _asset(item: dict[str, Any], name: str) -> dict[str, Any] | None:
     properties = item["properties"]
     code = asset.get("proj:code") or properties.get("proj:code")
     epsg = asset.get("proj:epsg") or properties.get("proj:epsg") or (code and str(code).removeprefix("EPSG:"))
-    if not epsg or "proj:transform" not in asset or "proj:shape" not in asset:
+    try:
+        transform = [float(value) for value in asset["proj:transform"][:6]]
+        rows, columns = (int(value) for value in asset["proj:shape"])
+        placed = {"href": asset["href"], "epsg": int(epsg), "transform": transform, "shape": [rows, columns]}
+    except (KeyError, TypeError, ValueError):
         return None
-    return {
-        "href": asset["href"], "epsg": int(epsg), "transform": [float(value) for value in asset["proj:transform"][:6]],
-        "shape": [int(value) for value in asset["proj:shape"]],
-    }  # fmt: skip
+    return placed if len(transform) == 6 else None
 
 
 def _relative_orbit(properties: dict[str, Any], product: str) -> int:

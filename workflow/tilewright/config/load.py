@@ -104,10 +104,12 @@ def load_provider(config: Config, root: Path) -> Provider:
         TilewrightError: for an unknown name, a bad file, or a collection the provider does not hold.
     """
     mapping = {"like": config.provider} if isinstance(config.provider, str) else dict(config.provider)
-    chain = []
+    chain: list[str] = []
     while (name := mapping.pop("like", None)) is not None:
         path = root / "config" / "providers" / f"{name}.yaml"
-        if name in chain or not path.is_file():
+        if name in chain:
+            raise TilewrightError(f"provider: {' is like '.join([*chain, name])}: a circle; give one of them a kind of its own")
+        if not path.is_file():
             known = sorted(file.stem for file in (root / "config" / "providers").glob("*.yaml"))
             raise TilewrightError(f"provider: {name!r} is not in config/providers; use one of {', '.join(known)}")
         chain.append(name)

@@ -209,6 +209,7 @@ class LabelSource(Model):
 
     kind: Literal["pbf", "osm_xml"] = Field(description="pbf: an OpenStreetMap extract; osm_xml: a small .osm file, read by osmnx")
     path: str = Field(description="the file")
+    licence: str = Field("© OpenStreetMap contributors, ODbL 1.0", description="licence and credit, as shown in stores and the report")
     extent: tuple[float, float, float, float] | None = Field(
         None, description="west, south, east, north in degrees that the extract covers; default: the box in the file's header"
     )

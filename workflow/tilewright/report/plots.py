@@ -176,11 +176,8 @@ def coverage(facts: Facts, name: str) -> Plot | None:
     axes.grid(axis="y")
     caption = (
         f"Label set “{name}”: the {found['cells']:,} cells wholly inside the source's extent, all splits, by the "
-        "share of their pixels that have "
-        f"a class (neither none nor unlabeled) in the channel that labels most of the cell, in {len(counts)} steps "
-        f"of {100 * width:g} %. After "
-        "OpenSentinelMap's Figure 4 (left), which counts pixels labelled in any channel: the shares here are never "
-        "higher than those."
+        "share of their pixels that have a class (neither none nor unlabeled) in any channel, in "
+        f"{len(counts)} steps of {100 * width:g} %, as OpenSentinelMap's Figure 4 (left)."
     )
     return plot(figure, f"coverage-{name}", f"Label coverage of {name}", caption)
 

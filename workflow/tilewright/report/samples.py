@@ -128,7 +128,7 @@ def make_samples(facts: Facts) -> Samples:
     low, high = _range(cells)
     classes: set[int] = set()
     values: dict[tuple[str, str], set[int]] = {}
-    columns = max((len(cell.dates) for cell in cells), default=0)
+    columns = max(1, *(len(cell.dates) for cell in cells))
     rows = [_row(facts, cell, columns, low, high, classes, values) for cell in cells]
     legends = []
     if classes:
@@ -246,7 +246,7 @@ def _row(
         table = np.array([rgb(colour) for colour in SCL_COLOURS], "uint8")
         classes |= set(np.unique(cell.scl[worst]).tolist())
         frames.append(Frame("SCL", f"{cell.dates[worst][0]:%Y-%m-%d}", png(table[cell.scl[worst]])))
-    elif columns:
+    else:
         frames.append(Frame("SCL", "", ""))
     for name, about in facts.labels.items():
         frames += _label_frames(name, about["ontology"], cell, values)

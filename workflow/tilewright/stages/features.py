@@ -22,7 +22,6 @@ from tilewright.vector.osm import COLUMNS, Box, Extract
 
 # Features this far outside the cells can still reach them by dilation.
 MARGIN_M: Final = MAX_DILATE_M
-ODBL: Final = "© OpenStreetMap contributors, ODbL 1.0"
 # Parallels and meridians bend in UTM: the outline is followed at this many points a side, and the degrees below added,
 # which exceed what a side bends by between two of them (a tile is 110 km: 0.3 m).
 _POINTS: Final = 65
@@ -108,7 +107,7 @@ def make_features(cells: Path, settings: FeaturesSettings, output: Path) -> None
             },
             "rejects": extract.rejects if extract else {},
             "repaired": extract.repaired if extract else 0,
-            "licence": ODBL,
+            "licence": source.licence,
         }
         if extract:
             frames.append(extract.features.assign(label_set=name))

@@ -118,20 +118,20 @@ def _empty_chunk(group: Group, length: int, size_m: int) -> np.ndarray:
 
 def _declare(store: StoreWriter, group: Group, cells: int, length: int, size_m: int) -> None:
     """Declare the pixels' array: a chunk is one cell's whole series."""
-    chunk = _empty_chunk(group, length, size_m).shape
-    chunk = tuple(max(1, size) for size in chunk)
+    shape = (cells, *_empty_chunk(group, length, size_m).shape[1:])
+    chunk = (1, *(max(1, size) for size in shape[1:]))
     if group.is_scl:
         attrs = {
             "long_name": "scene classification", "flag_values": list(range(len(SCL_CLASSES))),
             "flag_meanings": " ".join(SCL_CLASSES), "resolution_m": group.resolution,
         }  # fmt: skip
-        store.array(group.array, (cells, *chunk[1:]), group.dtype, chunk, ("cell", "time", "y", "x"), attrs)
+        store.array(group.array, shape, group.dtype, chunk, ("cell", "time", "y", "x"), attrs)
         return
     attrs = {
         "long_name": "surface reflectance", "units": "1", "scale_factor": SCALE_FACTOR, "resolution_m": group.resolution,
         "comment": "harmonised DN (no offset); no data is SCL class 0 or all bands zero, a single zero is a dark pixel",
     }  # fmt: skip
-    store.array(group.array, (cells, *chunk[1:]), group.dtype, chunk, ("cell", "time", "band", "y", "x"), attrs)
+    store.array(group.array, shape, group.dtype, chunk, ("cell", "time", "band", "y", "x"), attrs)
 
 
 def _statistics(series: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,9 @@ from tilewright.config.label_settings import LabelSetSettings, LabelsSettings
 from tilewright.errors import TilewrightError
 from tilewright.store import StoreWriter, read_table, table_metadata
 from tilewright.vector.burn import Burner
-from tilewright.vector.ontology import UNLABELED, Ontology, load_ontology
+from tilewright.vector.ontology import NONE, UNLABELED, Ontology, load_ontology
+
+FORMAT = "tilewright-labels-1"
 
 
 def inside_extent(
@@ -49,7 +51,8 @@ def inside_extent(
 def make_labels(cells: Path, features: Path, settings: LabelsSettings, output: Path) -> None:
     """Write `output`: per label set a group with `labels` uint8 (cell, channel, y, x), chunk = one cell.
 
-    Beside it `class_count` int32 (cell, channel, value), `coverage` float64 (cell): share of the cell's pixels inside the
+    Beside it `class_count` int32 (cell, channel, value), `labelled` float64 (cell): share of pixels with a class in any
+    channel, `coverage` float64 (cell): share of the cell's pixels inside the
     source's extent, NaN where the extent is unknown; coordinates cell_id, channel, value, ulx, uly (metres), epsg. Pixels
     outside the extent are UNLABELED. The group's attributes hold the ontology, licence, snapshot and extent.
 
@@ -67,7 +70,7 @@ def make_labels(cells: Path, features: Path, settings: LabelsSettings, output: P
     sizes = sorted(set(table["size_m"].tolist())) or [table_metadata(cells).get("size_m", 0)]
     if len(sizes) > 1:
         raise TilewrightError(f"{cells}: cells of {sizes[0]} and {sizes[1]} m in one tile: run the rule cells again")
-    attrs: dict[str, Any] = {"title": "tilewright labels"}
+    attrs: dict[str, Any] = {"format": FORMAT}
     if table.empty:
         attrs["reason"] = "the tile has no cells"
     with StoreWriter(output, attrs) as store:
@@ -92,6 +95,7 @@ def _write_set(
     )  # fmt: skip
     count = np.zeros((len(cells), len(channels), len(values)), dtype=np.int32)
     coverage = np.full(len(cells), np.nan)
+    labelled = np.zeros(len(cells))
     burners = {epsg: Burner(ontology, features, epsg, step) for epsg in sorted(set(cells["epsg"].astype(int).tolist()))}
     corners = zip(cells["epsg"].astype(int).tolist(), cells["ulx"].tolist(), cells["uly"].tolist(), strict=True)
     for at, (epsg, ulx, uly) in enumerate(corners):
@@ -101,6 +105,7 @@ def _write_set(
             labels[:, ~inside] = UNLABELED
             coverage[at] = inside.mean()
         store.put(f"{name}/labels", (at, 0, 0, 0), labels[None])
+        labelled[at] = (labels < NONE).any(axis=0).mean()
         for channel in range(len(channels)):
             count[at, channel] = np.bincount(labels[channel].ravel(), minlength=256)[values]
     attrs = {
@@ -110,6 +115,7 @@ def _write_set(
     dataset = xr.Dataset(
         {
             "class_count": (("cell", "channel", "value"), count, {"units": "pixels"}),
+            "labelled": (("cell",), labelled, {"long_name": "share of the cell's pixels with a class in any channel"}),
             "coverage": (
                 ("cell",),
                 coverage,

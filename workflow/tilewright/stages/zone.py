@@ -102,12 +102,13 @@ def _add_labels(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> dict
     """Columns of the labels: where they are, coverage, and the share of the cell's pixels in each class."""
     described = {}
     for name in (group for group in store.groups() if "/" not in group):
-        part = store.group(name)[["class_count", "coverage"]].load()
+        part = store.group(name)[["class_count", "coverage", "labelled"]].load()
         described[name] = dict(part.attrs)
         at = _joined(rows, part)
         rows["labels_path"] = f"tiles/{tile.tile}/labels.zarr.zip"
         rows[f"{name}_row"] = at
         rows[f"{name}_coverage"] = np.where(at >= 0, part["coverage"].values[at] if part.sizes["cell"] else np.nan, np.nan).astype("float32")
+        rows[f"{name}_labelled"] = np.where(at >= 0, part["labelled"].values[at] if part.sizes["cell"] else np.nan, np.nan).astype("float32")
         count = part["class_count"].values
         total = np.maximum(count.sum(axis=-1), 1)
         column = {int(value): at for at, value in enumerate(part["value"].values)}
@@ -129,18 +130,23 @@ def share_column(label_set: str, channel: str, class_name: str) -> str:
     return f"share_{label_set}_{channel}_{class_name}"
 
 
+def months_of(times: pd.Series) -> dict[str, int]:
+    """How many of `times` lie in each month (2019-07)."""
+    return dict(sorted(Counter(pd.to_datetime(times).dt.strftime("%Y-%m")).items()))
+
+
 def _period_summary(folder: Path) -> dict[str, Any]:
-    """Scenes found, refused and used, months of the used patches, and refusals of (cell, scene) by reason."""
+    """Scenes found and used, by month; patches by month; refusals of (cell, scene) by reason, and how many were unneeded."""
     scenes = read_table(folder / "scenes.parquet")
     chosen = read_table(folder / "selection.parquet")
     used = chosen[chosen["status"] == "used"]
     time = scenes.set_index("scene_id")["datetime"]
-    months = Counter(pd.to_datetime(time.loc[used["scene_id"]]).dt.strftime("%Y-%m"))
     reasons = Counter(str(reason).split(":")[0] for reason in chosen.loc[chosen["status"] == "refused", "reason"])
     broken = sorted({f"{row.scene_id}: {row.reason}" for row in chosen.itertuples() if str(row.reason).startswith("broken")})
     return {
         "scenes": len(scenes), "scenes_used": int(used["scene_id"].nunique()), "patches": len(used),
-        "patches_by_month": dict(sorted(months.items())), "refusals": dict(sorted(reasons.items())), "broken": broken,
+        "unneeded": int((chosen["status"] == "unneeded").sum()), "scenes_by_month": months_of(scenes["datetime"]),
+        "patches_by_month": months_of(time.loc[used["scene_id"]]), "refusals": dict(sorted(reasons.items())), "broken": broken,
         "radiometry": dict(sorted(Counter(scenes["radiometry"]).items())),
         "rule": table_metadata(folder / "selection.parquet")["rule"],
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """Files appear whole or not at all: written beside their place under a unique name, fsynced, renamed."""
 
+import glob
 import os
 import shutil
 import uuid
@@ -11,8 +12,14 @@ from tilewright.errors import TilewrightError
 
 
 def _beside(path: Path) -> Path:
-    """A name in the same directory that no other writer, alive or dead, can have."""
+    """A name in the same directory that no other writer, alive or dead, can have.
+
+    What a killed writer of `path` left there is removed. Should that writer be alive after all, its rename fails: of two
+    writers the later one wins, and they never mix.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}.part")
 
 
@@ -71,7 +78,7 @@ def replacing_tree(path: str | Path) -> Iterator[Path]:
             for name in names:
                 with open(os.path.join(directory, name), "rb") as handle:
                     os.fsync(handle.fileno())
-        old = _beside(path)
+        old = part.with_suffix(".old")
         if path.exists():
             os.replace(path, old)
         os.replace(part, path)

@@ -56,7 +56,12 @@ def read_table(path: str | Path, **options: Any) -> pd.DataFrame:
 
 def table_metadata(path: str | Path) -> dict[str, Any]:
     """The JSON document that `write_table` stored with the table."""
-    metadata = pq.read_schema(path).metadata or {}
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except FileNotFoundError as error:
+        raise TilewrightError(f"{path} is missing: run the rule that makes it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TilewrightError(f"{path} cannot be read ({error}): delete it and run again") from error
     if _KEY not in metadata:
         raise TilewrightError(f"{path} was not written by tilewright: delete it and run again")
     return json.loads(metadata[_KEY])

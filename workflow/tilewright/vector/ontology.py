@@ -7,13 +7,11 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from tilewright.config.bands import NONE, UNLABELED
 from tilewright.config.model import Model
 from tilewright.errors import TilewrightError
 from tilewright.vector.tags import LABEL_KEYS
 
-# OpenSentinelMap's two values beside the categories' own (as OlmoEarth reads the published label images).
-NONE: Final = 254
-UNLABELED: Final = 255
 # Features are kept this far around a tile's cells, so nothing can be dilated further.
 MAX_DILATE_M: Final = 500
 

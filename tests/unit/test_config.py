@@ -1,0 +1,213 @@
+"""The config: defaults, spans, what the stages are told, and messages that name the key as a user wrote it."""
+
+import copy
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tilewright.config.load import load_config, load_config_file, load_provider, ontology_path
+from tilewright.config.model import Span, path_safe
+from tilewright.config.settings import CropSettings, limits, parsed, text
+from tilewright.errors import TilewrightError
+from tilewright.rules import DatasetConfig
+
+LEAST: dict[str, Any] = {
+    "dataset": "x", "aoi": {"tiles": ["35JQG"]}, "provider": "earth-search", "collections": {"s2_l2a": {"bands": ["B02"]}},
+    "periods": [{"name": "a", "start": "2019-01-01", "end": "2019-12-31"}],
+}  # fmt: skip
+
+
+def edited(**changes: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(LEAST), **changes}
+
+
+def message(mapping: dict[str, Any]) -> str:
+    with pytest.raises(TilewrightError) as raised:
+        load_config(mapping)
+    return str(raised.value)
+
+
+def test_the_least_config_is_filled_with_the_documented_defaults():
+    config = load_config(LEAST)
+    assert (config.seed, config.cells.size_m, config.mask.bad, config.mask.max_bad, config.mask.max_nodata) == (42, 1920, [0, 1, 3, 8, 9], 0.25, 0.0)
+    period = config.period("a")
+    assert (period.scenes, period.order, period.mask.model_dump(exclude_none=True)) == (2, "shuffled_by_month", {})
+    assert (config.labels, config.split.by, config.split.shares.train) == ({}, "tile", 0.8)
+
+
+def test_the_projects_own_config_is_whole(root: Path):
+    config = load_config_file(root / "config" / "config.yaml")
+    assert config.dataset == "demo" and load_provider(config, root).kind == "local"
+
+
+@pytest.mark.parametrize("missing", ["dataset", "aoi", "collections", "periods"])
+def test_a_missing_key_is_named(missing: str):
+    mapping = edited()
+    del mapping[missing]
+    assert message(mapping) == f"config: {missing}: is missing; add it (see config/README.md)"
+
+
+def test_every_fault_is_in_the_one_message_once():
+    told = message(edited(seed="x", labls={}, cells={"size": 1}, mask={"bad": [12, 12]}))
+    assert "\n" not in told
+    for key in ("seed: ", "labls: ", "cells.size: ", "mask.bad.0: ", "mask.bad.1: "):
+        assert told.count(key) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"colections": {}}, "config: colections: unknown key; did you mean collections?"),
+        ({"mask": {"max_clouds": 1}}, "config: mask.max_clouds: unknown key; did you mean max_cloud?"),
+        ({"mask": {"intensity": {"max": 1}}}, "config: mask.intensity.max: unknown key; did you mean max_dn?"),
+        ({"split": {"shares": {"trian": 1}}}, "config: split.shares.trian: unknown key; did you mean train?"),
+        ({"labels": {"osm": {"source": {"kind": "pbf", "path": "x", "pth": 1}, "ontology": "o"}}}, "config: labels.osm.source.pth: unknown key; did you mean path?"),
+        ({"cells": {"zzz": 1}}, "config: cells.zzz: unknown key; known here: strategy, size_m, fraction, number, activity, water"),
+        ({"provider": 3}, "config: provider: give the name of a file in config/providers, or {like: <name>, path: <catalog>}"),
+        ({"dataset": 2019}, 'config: dataset: write it in quotes, as "2019"'),
+        ({"aoi": "32TNT"}, "config: aoi: must be a mapping of keys to values"),
+    ],
+)  # fmt: skip
+def test_the_message_for_a_slip(changes: dict[str, Any], told: str):
+    assert message(edited(**changes)) == told
+
+
+@pytest.mark.parametrize(
+    ("size", "bands", "fit"), [(1910, ["B02"], 1900), (1920, ["B01"], None), (1940, ["B01", "B02"], 1920), (10, ["B02"], 20), (2640, ["B09", "B05"], None)]
+)  # fmt: skip
+def test_cells_are_whole_pixels_of_all_that_is_read(size: int, bands: list[str], fit: int | None):
+    mapping = edited(cells={"size_m": size}, collections={"s2_l2a": {"bands": bands}})
+    if fit is None:
+        assert load_config(mapping).cells.size_m == size
+    else:
+        assert f"cells.size_m: {size} m is not a multiple" in message(mapping) and message(mapping).endswith(f"use {fit}")
+
+
+@given(st.sampled_from(["month", "quarter", "year"]), st.dates(date(1999, 1, 1), date(2030, 1, 1)), st.integers(0, 1500))
+def test_a_span_is_cut_into_named_periods_without_gap_or_overlap(every: Any, start: date, days: int):
+    end = start + timedelta(days=days)
+    periods = Span(every=every, start=start, end=end, scenes=3, order="latest").periods()
+    assert periods[0].start == start and periods[-1].end == end
+    assert all(two.start - one.end == timedelta(days=1) for one, two in pairwise(periods))
+    assert len({period.name for period in periods}) == len(periods)
+    longest = {"month": 31, "quarter": 92, "year": 366}[every]
+    for period in periods:
+        assert (period.end - period.start).days < longest and (period.scenes, period.order) == (3, "latest")
+        assert period.start.year == period.end.year == int(period.name[:4])
+
+
+def test_a_period_overrides_only_what_it_says():
+    mapping = edited(mask={"max_bad": 0.3, "bad": [0, 3]}, periods=[{**LEAST["periods"][0], "mask": {"min_snow": 0.1, "bad": [8]}}])
+    config = load_config(mapping)
+    made = limits(config.mask, config.period("a"))
+    assert (made.max_bad, made.bad, made.min_snow, made.max_nodata) == (0.3, [8], 0.1, 0.0)
+
+
+STAGES = ["cells", "search", "mask", "crop", "group", "index"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"mask": {"max_bad": 0.1}}, {"crop"}),
+        ({"mask": {"bad": [0]}}, {"crop"}),
+        ({"mask": {"intensity": {"band": "B02", "percentile": 5, "max_dn": 1000}}}, {"mask", "crop"}),
+        ({"collections": {"s2_l2a": {"bands": ["B02", "B03"]}}}, {"crop", "group"}),
+        ({"periods": [{**LEAST["periods"][0], "scenes": 1}]}, {"crop"}),
+        ({"periods": [{**LEAST["periods"][0], "end": "2019-11-30"}]}, {"search"}),
+        ({"periods": [*LEAST["periods"], {"name": "b", "start": "2020-01-01", "end": "2020-12-31"}]}, {"group"}),
+        ({"cells": {"fraction": 0.5}}, {"cells"}),
+        ({"cells": {"size_m": 960}}, {"cells", "index"}),
+        ({"split": {"by": "block"}}, {"index"}),
+        ({"seed": 1}, {"cells", "crop", "index"}),
+        ({"aoi": {"tiles": ["35JQG", "32TQM"]}}, set()),
+    ],
+)  # fmt: skip
+def test_an_edit_is_told_to_the_stages_that_it_concerns_and_no_other(changes: dict[str, Any], told: set[str], root: Path):
+    before, after = (DatasetConfig.load(mapping, root) for mapping in (LEAST, edited(**changes)))
+    assert {stage for stage in STAGES if before.settings(stage, tile="35JQG", period="a") != after.settings(stage, tile="35JQG", period="a")} == told
+
+
+def test_writing_bands_in_another_order_changes_nothing(root: Path):
+    one, two = (
+        DatasetConfig.load(edited(collections={"s2_l2a": {"bands": bands}}), root).settings("crop", tile="35JQG", period="a")
+        for bands in (["B8A", "B02", "B09"], ["B09", "B8A", "B02"])
+    )
+    assert one == two and parsed(CropSettings, one).bands == {"s2_l2a": ["B02", "B8A", "B09"]}
+    assert text(parsed(CropSettings, one)) == one
+
+
+@pytest.mark.parametrize("document", ["", "{", "[]", '{"tile": "35JQG"}'])
+def test_settings_that_are_no_settings_are_one_line(document: str):
+    with pytest.raises(TilewrightError, match=r"^--settings: [^\n]*$"):
+        parsed(CropSettings, document)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("a: [", "is not YAML"), ("- a\n- b\n", "must be a mapping"), ("", "must be a mapping"), ("just words", "must be a mapping")]
+)  # fmt: skip
+def test_a_file_that_is_no_config(content: str, told: str, tmp_path: Path):
+    (tmp_path / "my.yaml").write_text(content)
+    with pytest.raises(TilewrightError, match=f"my.yaml: {told}"):
+        load_config_file(tmp_path / "my.yaml")
+
+
+def test_a_config_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(TilewrightError, match=r"none.yaml: no such config file"):
+        load_config_file(tmp_path / "none.yaml")
+
+
+def project_with(folder: Path, **providers: dict[str, Any]) -> Path:
+    (folder / "config" / "providers").mkdir(parents=True)
+    for name, content in providers.items():
+        (folder / "config" / "providers" / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+BASE = {
+    "kind": "api", "url": "http://127.0.0.1:9", "licence": "l", "attribution": "a",
+    "collections": {"s2_l2a": {"id": "s2", "assets": {"B02": "blue", "SCL": "scl"}, "radiometry": "baseline"}},
+}  # fmt: skip
+
+
+def test_providers_build_on_each_other(tmp_path: Path):
+    root = project_with(tmp_path, base=BASE, middle={"like": "base", "page_size": 7}, top={"like": "middle", "licence": "mine"})
+    made = load_provider(load_config(edited(provider="top")), root)
+    assert (made.page_size, made.licence, made.url, made.attribution) == (7, "mine", "http://127.0.0.1:9", "a")
+    assert load_provider(load_config(edited(provider={"like": "top", "path": "items.json"})), root).kind == "local"
+
+
+def test_providers_in_a_circle_are_refused(tmp_path: Path):
+    root = project_with(tmp_path, one={"like": "two"}, two={"like": "one"})
+    with pytest.raises(TilewrightError, match="provider: one is like two is like one: a circle"):
+        load_provider(load_config(edited(provider="one")), root)
+
+
+@pytest.mark.parametrize(
+    ("provider", "told"), [({**BASE, "url": None}, "url: is needed for kind api"), ({**BASE, "kind": "local"}, "path: is needed for kind local")]
+)  # fmt: skip
+def test_a_provider_without_a_place(provider: dict[str, Any], told: str, tmp_path: Path):
+    with pytest.raises(TilewrightError, match=told):
+        load_provider(load_config(edited(provider="mine")), project_with(tmp_path, mine=provider))
+
+
+def test_an_ontology_is_a_name_or_a_path(root: Path, tmp_path: Path):
+    assert ontology_path("opensentinelmap", root) == root / "config" / "ontologies" / "opensentinelmap.yaml"
+    (tmp_path / "mine.yaml").write_text("a: 1")
+    assert ontology_path(str(tmp_path / "mine.yaml"), root) == tmp_path / "mine.yaml"
+    with pytest.raises(TilewrightError, match=r"^labels.osm.ontology: '/no/such' is neither a file nor one of opensentinelmap"):
+        ontology_path("/no/such", root, "labels.osm.ontology")
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("S2A_32TQM_20190204_0_L2A", True), ("a.SAFE", True), ("../a", False), ("a/b", False), (".a", False), ("a..b", False), ("", False), ("a b", False), ("a\n", False)],
+)  # fmt: skip
+def test_names_that_may_become_paths(name: str, safe: bool):
+    assert path_safe(name) is safe
