@@ -66,7 +66,9 @@ def config_of(folder: Path, aoi: str) -> dict[str, Any]:
             {"name": "first", "start": "2019-01-01", "end": "2019-06-30", "scenes": 2},
             {"name": "second", "start": "2019-07-01", "end": "2019-12-31", "scenes": 1, "order": "clearest"},
         ],
-        "labels": {"osm": {"source": {"kind": "pbf", "path": str(folder / "world.osm.pbf")}, "ontology": "opensentinelmap"}},
+        "labels": {
+            "osm": {"source": {"kind": "pbf", "path": str(folder / "world.osm.pbf")}, "ontology": "opensentinelmap"}
+        },
     }
 
 

@@ -23,10 +23,16 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
             cells.make_cells(tile, parsed(CellsSettings, dataset.settings("cells", tile=tile)), at / "cells.parquet")
             for period in dataset.periods:
                 of = at / period
-                settings = {stage: dataset.settings(stage, tile=tile, period=period) for stage in ("search", "mask", "crop")}
+                settings = {
+                    stage: dataset.settings(stage, tile=tile, period=period) for stage in ("search", "mask", "crop")
+                }
                 search.make_search(parsed(SearchSettings, settings["search"]), of / "scenes.parquet")
                 mask.make_mask(
-                    at / "cells.parquet", of / "scenes.parquet", parsed(MaskSettings, settings["mask"]), of / "masks.parquet", reader
+                    at / "cells.parquet",
+                    of / "scenes.parquet",
+                    parsed(MaskSettings, settings["mask"]),
+                    of / "masks.parquet",
+                    reader,
                 )
                 crop.make_crop(
                     at / "cells.parquet", of / "scenes.parquet", of / "masks.parquet", parsed(CropSettings, settings["crop"]),

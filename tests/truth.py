@@ -67,7 +67,12 @@ def check_watermarks(case: Case) -> None:
                 continue
             scene = case.world.scene(scene_id)
             mark = decode_watermark(pixels)
-            claimed = (numbers[scene_id], band, int((scene.uly - row["uly"]) / step), int((row["ulx"] - scene.ulx) / step))
+            claimed = (
+                numbers[scene_id],
+                band,
+                int((scene.uly - row["uly"]) / step),
+                int((row["ulx"] - scene.ulx) / step),
+            )
             told = (mark.scene, mark.band, mark.row, mark.column)
             assert told == claimed, f"{row['cell_id']} {scene_id} {band}: pixels say {told}, the store says {claimed}"
             seen += 1
@@ -94,7 +99,9 @@ def check_scl(case: Case) -> None:
                 truth = case.world.scl(scene, row["ulx"], row["uly"], side, side)
                 assert (pixels == truth).all(), f"{row['cell_id']} {scene}: SCL differs"
                 counted = tree["s2_l2a"]["scl_count"].values[at]
-                assert (counted == np.bincount(truth.ravel(), minlength=12)).all(), f"{row['cell_id']} {scene}: counts differ"
+                assert (counted == np.bincount(truth.ravel(), minlength=12)).all(), (
+                    f"{row['cell_id']} {scene}: counts differ"
+                )
 
 
 def check_dates(case: Case) -> None:
@@ -107,7 +114,9 @@ def check_dates(case: Case) -> None:
             own = np.datetime64(case.world.scene(str(scene)).datetime.replace(tzinfo=None), "us")
             assert time[at] == own, f"{row['cell_id']} {scene}: time {time[at]} is not the scene's {own}"
             period = periods[str(tree["s2_l2a"]["period"].values[at])]
-            assert np.datetime64(str(period["start"])) <= own < np.datetime64(str(period["end"])) + np.timedelta64(1, "D")
+            assert (
+                np.datetime64(str(period["start"])) <= own < np.datetime64(str(period["end"])) + np.timedelta64(1, "D")
+            )
 
 
 def check_selection(case: Case) -> None:
@@ -143,7 +152,9 @@ def brute_force_choice(case: Case, row: pd.Series, period: dict[str, Any], mask:
         intensity = mask.get("intensity")
         if intensity:
             step = RESOLUTION[intensity["band"]]
-            pixels = case.world.window(scene.id, intensity["band"], row["ulx"], row["uly"], row["size_m"] // step, row["size_m"] // step)
+            pixels = case.world.window(
+                scene.id, intensity["band"], row["ulx"], row["uly"], row["size_m"] // step, row["size_m"] // step
+            )
             ordered = np.sort(pixels[(classes != 0).repeat(20 // step, 0).repeat(20 // step, 1)])
             if ordered[math.floor(intensity["percentile"] / 100 * (len(ordered) - 1))] > intensity["max_dn"]:
                 continue
@@ -237,7 +248,8 @@ def fits(tags: dict[str, str], rule: dict[str, Any]) -> bool:
     if any(tags.get(key) in values for key, values in rule.get("exclude", {}).items()):
         return False
     return any(
-        key in tags and (tags[key] in values or ("*" in values and tags[key] != "no")) for key, values in rule["tags"].items()
+        key in tags and (tags[key] in values or ("*" in values and tags[key] != "no"))
+        for key, values in rule["tags"].items()
     )
 
 

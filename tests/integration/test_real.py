@@ -4,12 +4,10 @@ Nothing here asks the library where a pixel is: windows are worked out from each
 """
 
 import json
-import math
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +15,15 @@ import numpy as np
 import pandas as pd
 import pyproj
 import pytest
-import rasterio
-from rasterio.windows import Window
+from test_real_files import BAD, BANDS, BOTTOM, CLOUDY, LEFT, RIGHT, TOP, Truth, brightness, brute_force
 
 import tilewright
 from harness import Project
 from tilewright.store import table_metadata
 from truth import imagery
 
-BANDS = ("B02", "B03", "B04", "B08")
-BAD = (0, 1, 3, 8, 9)
-# The imagery's square, and an AOI that leaves it by half a cell or more on every side.
-LEFT, TOP, RIGHT, BOTTOM = 534960, 5226000, 543960, 5217000
+# An AOI that leaves the imagery by half a cell or more on every side.
 AOI = [9.448, 47.098, 9.588, 47.1945]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The scenes' files, read directly."""
-
-    folder: Path
-
-    def __hash__(self) -> int:
-        return hash(self.folder)
-
-    @cache  # noqa: B019 (lives as long as the module's fixtures)
-    def items(self) -> list[dict[str, Any]]:
-        """The STAC items in time order."""
-        return sorted(
-            json.loads((self.folder / "items.json").read_text())["features"],
-            key=lambda item: item["properties"]["datetime"],
-        )
-
-    @property
-    def scenes(self) -> list[str]:
-        return [item["id"] for item in self.items()]
-
-    @cache  # noqa: B019
-    def _file(self, scene: str, band: str) -> rasterio.DatasetReader:
-        return rasterio.open(self.folder / scene / f"{band}.tif")
-
-    def window(self, scene: str, band: str, ulx: float, uly: float, size_m: int) -> np.ndarray:
-        """A square of one file; 0 outside of it."""
-        file = self._file(scene, band)
-        step = file.transform.a
-        column, row = (ulx - file.transform.c) / step, (file.transform.f - uly) / step
-        assert column == int(column) and row == int(row), f"{band}: {ulx}, {uly} is not on its pixel grid"
-        column, row, side = int(column), int(row), int(size_m // step)
-        first, last = max(row, 0), min(row + side, file.height)
-        left, right = max(column, 0), min(column + side, file.width)
-        pixels = np.zeros((side, side), file.dtypes[0])
-        if first < last and left < right:
-            held = file.read(1, window=Window(left, first, right - left, last - first))
-            pixels[first - row : last - row, left - column : right - column] = held
-        return pixels
-
-    def scl(self, scene: str, row: Any) -> np.ndarray:
-        return self.window(scene, "SCL", row.ulx, row.uly, row.size_m)
 
 
 @dataclass
@@ -210,11 +160,6 @@ def test_dates_are_the_items_own(made: Made) -> None:
 
 def test_the_offset_is_not_taken_off_twice(fine: Made) -> None:
     """The items say that the offset is applied and give it all the same: stored DN must come out as they are."""
-    for item in fine.truth.items():
-        assert item["properties"]["earthsearch:boa_offset_applied"] is True
-        assert all(
-            item["assets"][name]["raster:bands"][0]["offset"] == -0.1 for name in ("blue", "green", "red", "nir")
-        )
     for period in fine.periods:
         scenes = fine.table(f"{period}/scenes.parquet")
         assert (scenes["dn_offset"] == 0).all() and (scenes["refused"] == "").all()
@@ -222,8 +167,7 @@ def test_the_offset_is_not_taken_off_twice(fine: Made) -> None:
     told = json.loads((fine.project.results / "statistics.json").read_text())["periods"]
     assert told["aug"]["radiometry"] == {"boa_offset_applied is true, baseline 05.09": 5}
     row, _ = next(fine.trees())
-    decoded = tilewright.open(fine.project.results / row.series_path)
-    assert isinstance(decoded, type(fine.dataset.tile("32TNT")))
+    decoded: Any = tilewright.open(fine.project.results / row.series_path)
     node = decoded["s2_l2a"].isel(cell=row.series_row, time=0)
     assert int(node["dn_offset"]) == 0
     blue = node["r10m/reflectance"].sel(band="B02").values
@@ -248,66 +192,16 @@ def test_ground_beyond_the_imagery_is_refused(fine: Made) -> None:
 
 
 def test_the_cloudy_scene_serves_only_where_it_is_clear(fine: Made) -> None:
-    cloud = {item["id"]: item["properties"]["eo:cloud_cover"] for item in fine.truth.items()}
-    worst = max(cloud, key=lambda scene: cloud[scene])
-    assert worst == "S2B_32TNT_20230810_0_L2A" and cloud[worst] == pytest.approx(70.6, abs=0.1)
-    whole = fine.truth.window(worst, "SCL", LEFT, TOP, RIGHT - LEFT)
-    assert np.isin(whole, BAD).mean() == pytest.approx(0.775, abs=0.001)
     for period in ("aug", "best"):
-        selection = fine.table(f"{period}/selection.parquet").set_index(["scene_id", "cell_id"]).loc[worst]
+        selection = fine.table(f"{period}/selection.parquet").set_index(["scene_id", "cell_id"]).loc[CLOUDY]
         assert set(selection.index) == set(fine.cells.index)
         outcomes = set()
         for cell, row in selection.iterrows():
-            classes = fine.truth.scl(worst, fine.cells.loc[cell])
+            classes = fine.truth.scl(CLOUDY, fine.cells.loc[cell])
             refused = (classes == 0).any() or np.isin(classes, BAD).mean() > 0.25
             assert (row["status"] == "refused") == refused, f"{period} {cell}: {row.to_dict()}"
             outcomes.add(row["status"])
         assert "refused" in outcomes and outcomes & {"used", "unneeded"}, "the scene is not put to the test"
-
-
-def brute_force(made: Made, period: dict[str, Any], cell: Any, walk: list[str] | None) -> list[tuple[str, str, str]]:
-    """The choice rule read literally for one cell: (scene, status, reason) in walking order (`walk` where it is drawn)."""
-    mask = {
-        "max_nodata": 0.0,
-        "denominator": "all",
-        "max_cloud": 1.0,
-        **made.project.config["mask"],
-        **period.get("mask", {}),
-    }
-    scenes, reason, bad = [], {}, {}
-    for item in made.truth.items():
-        if not str(period["start"]) <= item["properties"]["datetime"][:10] <= str(period["end"]):
-            continue
-        scenes.append(scene := item["id"])
-        classes = made.truth.scl(scene, cell)
-        judged = classes[classes != 0] if mask["denominator"] == "valid" else classes
-        bad[scene] = np.isin(judged, BAD).mean() if judged.size else 1.0
-        cloud = np.isin(judged, (8, 9)).mean() if judged.size else 1.0
-        reason[scene] = "cloud" if cloud > mask["max_cloud"] else ""
-        if "intensity" in mask and not brightness(made, scene, cell) <= mask["intensity"]["max_dn"]:
-            reason[scene] = "intensity"
-        if bad[scene] > mask["max_bad"]:
-            reason[scene] = "bad"
-        if (classes == 0).mean() > mask["max_nodata"]:
-            reason[scene] = "nodata"
-    if period.get("order") == "clearest":
-        walk = sorted(scenes, key=lambda scene: (bad[scene], scenes.index(scene)))
-    elif period.get("order") == "latest":
-        walk = scenes[::-1]
-    assert walk is not None and sorted(walk) == sorted(scenes)
-    outcome, used = [], 0
-    for scene in walk:  # five scenes of five datatakes: none is in another's way
-        status = "refused" if reason[scene] else "used" if used < period["scenes"] else "unneeded"
-        used += status == "used"
-        outcome.append((scene, status, reason[scene]))
-    return outcome
-
-
-def brightness(made: Made, scene: str, cell: Any) -> float:
-    """5th percentile (a value that is there, rounded down) of B02 where SCL has data; NaN where it has none."""
-    valid = made.truth.scl(scene, cell).repeat(2, 0).repeat(2, 1) != 0
-    ordered = np.sort(made.truth.window(scene, "B02", cell.ulx, cell.uly, cell.size_m)[valid])
-    return float(ordered[math.floor(0.05 * (len(ordered) - 1))]) if len(ordered) else math.nan
 
 
 def test_selection_equals_brute_force(made: Made) -> None:
@@ -319,7 +213,7 @@ def test_selection_equals_brute_force(made: Made) -> None:
         )
         assert set(selection["cell_id"]) == set(made.cells.index)
         for cell, rows in selection.groupby("cell_id"):
-            wanted = brute_force(made, period, made.cells.loc[cell], drawn)
+            wanted = brute_force(made.truth, made.project.config["mask"], period, made.cells.loc[cell], drawn)
             found = list(rows[["scene_id", "status", "reason"]].itertuples(index=False, name=None))
             assert found == wanted, f"{period['name']} {cell}"
         statuses |= set(selection["status"])
@@ -331,7 +225,7 @@ def test_selection_equals_brute_force(made: Made) -> None:
 def test_brightness_is_the_percentile_of_valid_pixels(coarse: Made) -> None:
     masks = coarse.table("aug/masks.parquet")
     for row in masks.itertuples():
-        wanted = brightness(coarse, row.scene_id, coarse.cells.loc[row.cell_id])
+        wanted = brightness(coarse.truth, row.scene_id, coarse.cells.loc[row.cell_id])
         np.testing.assert_equal(row.brightness, np.float32(wanted))
     assert masks["brightness"].isna().any() and masks["brightness"].notna().any()
 
@@ -349,8 +243,7 @@ def test_dark_pixels_stay_and_are_no_gaps(fine: Made) -> None:
         dark += int(((pixels == 0).any(axis=1) & ~empty).sum())
     assert dark > 0, "no dark pixel in any patch: the test shows nothing"
     for period in fine.periods:
-        patches = tilewright.open(fine.project.tile("32TNT") / period / "patches.zarr.zip")
-        assert isinstance(patches, type(fine.dataset.tile("32TNT")))
+        patches: Any = tilewright.open(fine.project.tile("32TNT") / period / "patches.zarr.zip")
         stored = patches["s2_l2a/r10m"]
         zeros = (stored["reflectance"].values == 0).sum(axis=(2, 3))
         assert (stored["zeros"].values == zeros).all() and (stored["clipped"].values == 0).all()

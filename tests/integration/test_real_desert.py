@@ -48,19 +48,19 @@ def project(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="module")
-def series(project: Project) -> xr.DataTree:
+def series(project: Project) -> Any:
     """The tile's series as any reader of Zarr opens it, in stored DN."""
     store = zarr.storage.ZipStore(project.tile("29RKH") / "series.zarr.zip", mode="r")
     return xr.open_datatree(store, engine="zarr", mask_and_scale=False)
 
 
-def band_of(series: xr.DataTree, band: str) -> np.ndarray:
+def band_of(series: Any, band: str) -> np.ndarray:
     """(cell, y, x) of the single date."""
     node = series[f"s2_l2a/r{RESOLUTION[band]}m"]
     return node["reflectance"].sel(band=band).isel(time=0).values
 
 
-def mosaic(series: xr.DataTree, band: str) -> np.ndarray:
+def mosaic(series: Any, band: str) -> np.ndarray:
     """All cells side by side: (row, column) of one band, no gaps."""
     node, cells = series["s2_l2a"], band_of(series, band)
     across = sorted(set(node["ulx"].values.tolist()))
@@ -79,7 +79,7 @@ def averaged(pixels: np.ndarray, times: int) -> np.ndarray:
     return pixels.reshape(pixels.shape[0] // times, times, -1, times).mean(axis=(1, 3))
 
 
-def test_patches_of_all_bands_equal_direct_reads(series: xr.DataTree, folder: Path) -> None:
+def test_patches_of_all_bands_equal_direct_reads(series: Any, folder: Path) -> None:
     node = series["s2_l2a"]
     ground = list(zip(node["ulx"].values, node["uly"].values, strict=True))
     assert len(ground) == 100 and (node["dates"].values == 1).all()
@@ -98,7 +98,7 @@ def test_patches_of_all_bands_equal_direct_reads(series: xr.DataTree, folder: Pa
     assert compared == 100 * 13
 
 
-def test_masks_equal_a_direct_count(project: Project, series: xr.DataTree, folder: Path) -> None:
+def test_masks_equal_a_direct_count(project: Project, series: Any, folder: Path) -> None:
     masks = pd.read_parquet(project.tile("29RKH") / "feb/masks.parquet").set_index("cell_id")
     cells = pd.read_parquet(project.tile("29RKH") / "cells.parquet")
     with rasterio.open(folder / SCENE / "SCL.tif") as file:
@@ -112,7 +112,7 @@ def test_masks_equal_a_direct_count(project: Project, series: xr.DataTree, folde
         )
 
 
-def test_an_old_baseline_has_no_offset(project: Project, series: xr.DataTree, folder: Path) -> None:
+def test_an_old_baseline_has_no_offset(project: Project, series: Any, folder: Path) -> None:
     item = json.loads((folder / "items.json").read_text())["features"][0]
     assert (
         item["properties"]["earthsearch:boa_offset_applied"] is False
@@ -120,14 +120,14 @@ def test_an_old_baseline_has_no_offset(project: Project, series: xr.DataTree, fo
     )
     scene = pd.read_parquet(project.tile("29RKH") / "feb/scenes.parquet").iloc[0]
     assert (scene["dn_offset"], scene["refused"], scene["radiometry"]) == (0, "", "baseline 02.14 has no offset")
-    assert (series["s2_l2a/dn_offset"].values == 0).all()
+    assert (series["s2_l2a"]["dn_offset"].values == 0).all()
 
 
 # (finer band, coarser band): the finer is averaged onto the coarser one's grid, and the shift is in pixels of that grid.
 @pytest.mark.parametrize(
     ("fine", "coarse"), [("B08", "B8A"), ("B08", "B09"), ("B8A", "B09"), ("B02", "B01"), ("B04", "B05"), ("B11", "B09")]
 )
-def test_bands_of_different_resolutions_show_the_same_ground(series: xr.DataTree, fine: str, coarse: str) -> None:
+def test_bands_of_different_resolutions_show_the_same_ground(series: Any, fine: str, coarse: str) -> None:
     measured = shift(mosaic(series, fine), mosaic(series, coarse))
     assert np.abs(measured).max() <= 0.1, f"{coarse} is {measured} pixels of {RESOLUTION[coarse]} m away from {fine}"
     # the measure itself: one pixel of the finer band is seen
@@ -148,7 +148,7 @@ def shift(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     return -phase_cross_correlation(one, other, upsample_factor=50, normalization=None)[0]
 
 
-def test_a_tile_without_cells_or_scenes_does_not_stop_the_dataset(project: Project, series: xr.DataTree) -> None:
+def test_a_tile_without_cells_or_scenes_does_not_stop_the_dataset(project: Project, series: Any) -> None:
     """The AOI meets 29RKJ too, which owns none of its cells and has no scene."""
     project.run()
     dataset: Any = tilewright.open(project.results)

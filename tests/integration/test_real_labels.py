@@ -124,7 +124,7 @@ def test_the_table_says_where_it_comes_from_and_what_was_rejected(
     project: Project, extract: Path, box: osmium.osm.Box
 ) -> None:
     """Rejected: areas by a relation of which a way is not in the extract (it ends at the border), no others."""
-    ontology_keys = {
+    keys = {
         "landuse",
         "natural",
         "place",
@@ -143,7 +143,7 @@ def test_the_table_says_where_it_comes_from_and_what_was_rejected(
         elif (
             item.is_relation()
             and item.tags.get("type") in ("multipolygon", "boundary")
-            and ontology_keys & {tag.k for tag in item.tags}
+            and keys & {tag.k for tag in item.tags}
         ):
             relations.append((item.id, [member.ref for member in item.members if member.type == "w"]))
     incomplete = [name for name, members in relations if not ways.issuperset(members)]

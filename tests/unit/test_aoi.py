@@ -110,10 +110,14 @@ def test_cells_inside_are_those_whose_eight_points_are(west: float, south: float
 
 @given(st.data())
 @settings(max_examples=30, deadline=None)
-def test_growing_the_area_elsewhere_moves_no_clip(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_growing_the_area_elsewhere_moves_no_clip(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """New polygons, near or far, that stay off a tile's envelope leave its text as it is, byte for byte."""
     corner = st.tuples(st.floats(8.0, 12.5), st.floats(46.0, 49.0))
-    triangles = st.lists(st.tuples(corner, corner, corner).map(shapely.Polygon).filter(lambda t: t.area > 1e-4), min_size=1, max_size=4)
+    triangles = st.lists(
+        st.tuples(corner, corner, corner).map(shapely.Polygon).filter(lambda t: t.area > 1e-4), min_size=1, max_size=4
+    )
     old, new = data.draw(triangles), data.draw(triangles)
     file = tmp_path_factory.mktemp("aoi") / "area.geojson"
 
@@ -211,7 +215,10 @@ def test_long_edges_of_a_projected_file_are_followed(tmp_path: Path) -> None:
 
 def test_a_projected_file_across_the_antimeridian(tmp_path: Path) -> None:
     """Zone 60 metres, both sides of 180°, with a hole on the far side."""
-    outer, hole = shapely.box(780_000, 8_100_000, 850_000, 8_180_000), shapely.box(830_000, 8_120_000, 840_000, 8_130_000)
+    outer, hole = (
+        shapely.box(780_000, 8_100_000, 850_000, 8_180_000),
+        shapely.box(830_000, 8_120_000, 840_000, 8_130_000),
+    )
     gpd.GeoSeries([outer - hole], crs=32760).to_file(tmp_path / "fiji.gpkg")
     area = load_aoi(Aoi(file=str(tmp_path / "fiji.gpkg")))
     west, _, east, _ = area.geometry.bounds

@@ -78,7 +78,11 @@ def test_real_items_say_what_they_are(name: str, shared_data: Path):
 
 
 def test_the_first_earth_search_names_neither_baseline_nor_tile_and_is_refused(shared_data: Path):
-    item = json.loads((shared_data / "stac" / "earth-search.aws.element84.com__sentinel-s2-l2a-cogs__S2B_20EPT_20250731_0_L2A.json").read_text())
+    item = json.loads(
+        (
+            shared_data / "stac" / "earth-search.aws.element84.com__sentinel-s2-l2a-cogs__S2B_20EPT_20250731_0_L2A.json"
+        ).read_text()
+    )
     collection = ProviderCollection(id="sentinel-s2-l2a-cogs", assets=OWN, radiometry="earth-search-l2a")
     assert read_scene("s2_l2a", item, collection).refused == "offset unresolved: the item names no processing baseline"
 
@@ -113,7 +117,12 @@ def test_the_offset_and_its_evidence(rule: Any, properties: dict[str, Any], base
     assert evidence if rule == "harmonised" else (baseline in evidence and evidence)
 
 
-@given(st.integers(0, 99), st.integers(0, 99), st.sampled_from(["baseline", "earth-search-l2a"]), st.sampled_from([{}, APPLIED, NOT_APPLIED]))
+@given(
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.sampled_from(["baseline", "earth-search-l2a"]),
+    st.sampled_from([{}, APPLIED, NOT_APPLIED]),
+)
 def test_no_offset_is_ever_guessed(major: int, minor: int, rule: Any, properties: dict[str, Any]):
     offset, _ = dn_offset(rule, properties, f"{major:02}.{minor:02}")
     raw = rule == "baseline" or properties is not APPLIED
@@ -146,14 +155,17 @@ def held(root: Path, path: Path) -> Provider:
     config = Config.model_validate(
         {
             "dataset": "x", "aoi": {"tiles": ["35JQG"]}, "provider": {"like": "simulated", "path": str(path)},
-            "collections": {"s2_l2a": {"bands": ["B02"]}}, "periods": [],
+            "collections": {"s2_l2a": {"bands": ["B02"]}}, "periods": [{"name": "a", "start": "2019-01-01", "end": "2019-12-31"}],
         }
     )  # fmt: skip
     return load_provider(config, root)
 
 
 def search(root: Path, catalog: Path, output: Path) -> Path:
-    make_search(SearchSettings(tile="35JQG", start=date(2019, 1, 1), end=date(2019, 12, 31), provider=held(root, catalog)), output)
+    make_search(
+        SearchSettings(tile="35JQG", start=date(2019, 1, 1), end=date(2019, 12, 31), provider=held(root, catalog)),
+        output,
+    )
     return output
 
 
@@ -175,7 +187,11 @@ def test_json_and_geoparquet_give_the_same_scenes(world: Path, root: Path, tmp_p
 
 def test_items_that_lack_what_others_have_are_read_from_both(world: Path, root: Path, tmp_path: Path):
     items = [item for item in items_of(world) if item["id"][4:9] == "35JQG"]
-    del items[0]["properties"]["eo:cloud_cover"], items[1]["assets"]["blue"], items[2]["properties"]["earthsearch:boa_offset_applied"]
+    del (
+        items[0]["properties"]["eo:cloud_cover"],
+        items[1]["assets"]["blue"],
+        items[2]["properties"]["earthsearch:boa_offset_applied"],
+    )
     (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
     one = read_table(search(root, tmp_path / "items.json", tmp_path / "json.parquet"))
     two = read_table(search(root, as_geoparquet(items, tmp_path / "items.parquet"), tmp_path / "geo.parquet"))
@@ -184,7 +200,10 @@ def test_items_that_lack_what_others_have_are_read_from_both(world: Path, root: 
     assert ["B02" in json.loads(assets) for assets in one["assets"]] == [True, False, True, True, True, True]
 
 
-@pytest.mark.parametrize("nothing", ["eo:cloud_cover", "sat:relative_orbit", "proj:code", "s2:product_uri", "s2:processing_baseline", "platform"])
+@pytest.mark.parametrize(
+    "nothing",
+    ["eo:cloud_cover", "sat:relative_orbit", "proj:code", "s2:product_uri", "s2:processing_baseline", "platform"],
+)
 def test_a_null_property_is_an_absent_one(nothing: str, world: Path, root: Path, tmp_path: Path):
     tables = []
     for spelling in ("absent", "null"):
@@ -199,9 +218,16 @@ def test_a_null_property_is_an_absent_one(nothing: str, world: Path, root: Path,
 
 @pytest.mark.parametrize(
     ("change", "why"),
-    [({"proj:transform": None}, "null"), ({"proj:shape": None}, "null"), ({"proj:transform": [10, 0]}, "short"), ({"proj:epsg": "none"}, "words")],
+    [
+        ({"proj:transform": None}, "null"),
+        ({"proj:shape": None}, "null"),
+        ({"proj:transform": [10, 0]}, "short"),
+        ({"proj:epsg": "none"}, "words"),
+    ],
 )
-def test_an_asset_that_cannot_be_placed_is_left_out_and_nothing_else(change: dict[str, Any], why: str, world: Path, root: Path):
+def test_an_asset_that_cannot_be_placed_is_left_out_and_nothing_else(
+    change: dict[str, Any], why: str, world: Path, root: Path
+):
     collection = held(root, world / "catalog.json").collections["s2_l2a"]
     item = items_of(world)[0]
     item["assets"]["blue"] |= change
@@ -218,8 +244,12 @@ def test_items_come_by_time_once_and_of_the_tile_and_days_only(world: Path, root
     beyond["id"], beyond["properties"]["datetime"] = "beyond", "2020-01-01T00:00:00Z"
     abroad = copy.deepcopy(late)
     abroad["id"], abroad["properties"]["datetime"] = "abroad", "2020-01-01T01:30:00+02:00"  # still 2019 in UTC
-    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [*shuffled, beyond, abroad, late]}))
-    found = find_items(held(root, tmp_path / "items.json"), "s2_l2a", tile("35JQG"), date(2019, 1, 1), date(2019, 12, 31))
+    (tmp_path / "items.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [*shuffled, beyond, abroad, late]})
+    )
+    found = find_items(
+        held(root, tmp_path / "items.json"), "s2_l2a", tile("35JQG"), date(2019, 1, 1), date(2019, 12, 31)
+    )
     ids = [item["id"] for item in found]
     assert len(ids) == len(set(ids)) == 8
     assert ids[-2:] == ["abroad", "at-the-end"] and "beyond" not in ids

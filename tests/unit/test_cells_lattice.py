@@ -117,7 +117,9 @@ def test_every_lattice_cell_has_one_owner_and_the_right_one(at: int, size: int, 
     table = tiles()
     holders = [
         table[int(row)]
-        for row in np.flatnonzero((table.epsg == one.epsg) & (abs(table.ulx - one.ulx) < 220_000) & (abs(table.uly - one.uly) < 220_000))
+        for row in np.flatnonzero(
+            (table.epsg == one.epsg) & (abs(table.ulx - one.ulx) < 220_000) & (abs(table.uly - one.uly) < 220_000)
+        )
         if shapely.box(*table[int(row)].bounds).covers(shapely.box(ulx, uly - size, ulx + size, uly))
     ]
     assume(holders)
@@ -159,7 +161,9 @@ def test_cells_lie_in_their_tile_and_on_the_lattice(at: int, size: int) -> None:
 
 @given(st.sampled_from(PLACES), st.floats(-12_000, 12_000), st.floats(-12_000, 12_000), st.sampled_from(SIZES))
 @settings(max_examples=300, deadline=None)
-def test_a_cell_is_dropped_exactly_where_ground_of_another_zone_is_in_it(place, east: float, north: float, size: int) -> None:
+def test_a_cell_is_dropped_exactly_where_ground_of_another_zone_is_in_it(
+    place, east: float, north: float, size: int
+) -> None:
     """Against the textbook rule at a grid of points of the cell and at every point where borders turn."""
     lon, lat, _ = place
     for epsg in sorted({one.epsg for one in tiles_around(lon, lat)}):

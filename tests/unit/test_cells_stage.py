@@ -100,7 +100,10 @@ def test_the_draw_is_each_cells_own_lot(tmp_path: Path, seed: int) -> None:
     assert set(tenth.cell_id) < set(third.cell_id)
     few = made(tmp_path / "few", seed=seed, number=7)
     assert set(few.cell_id) == set(whole.cell_id[lots.argsort(kind="stable")][:7])
-    assert few.set_index("cell_id").draw_order.sort_values().index.tolist() == whole.cell_id[lots.argsort(kind="stable")][:7].tolist()
+    assert (
+        few.set_index("cell_id").draw_order.sort_values().index.tolist()
+        == whole.cell_id[lots.argsort(kind="stable")][:7].tolist()
+    )
     assert len(made(tmp_path / "many", seed=seed, number=10_000)) == 2704
     assert counts(tmp_path / "few")["not_drawn"] == 2697
 
@@ -142,7 +145,9 @@ def brute(values: np.ndarray, transform: Affine, crs: int, size: int, name: str)
     (3035, Affine(900, 0, 4_150_000, 0, -900, 2_850_000), (400, 400)),
     (32633, Affine(500, 120, -10_000, 120, -500, 5_330_000), (400, 400)),  # rotated
 ])  # fmt: skip
-def test_activity_is_any_overlap_with_an_active_pixel(tmp_path: Path, crs: int, transform: Affine, shape: tuple[int, int]) -> None:
+def test_activity_is_any_overlap_with_an_active_pixel(
+    tmp_path: Path, crs: int, transform: Affine, shape: tuple[int, int]
+) -> None:
     rng = np.random.default_rng(crs)
     values = np.where(rng.random(shape) < 0.002, 7, 2).astype(np.float32)
     file = write_raster(tmp_path / "night.tif", values, transform, crs)
@@ -172,21 +177,30 @@ def test_activity_of_any_file_counts_and_nodata_does_not(tmp_path: Path) -> None
     grid = Affine(1920, 0, left, 0, -1920, top)
     one, two = np.zeros((2, 60, 60), np.float32)
     one[3, 4], two[5, 6], two[9, 9], one[8, 8] = 5, 5, 99, np.nan
-    files = [write_raster(tmp_path / "1.tif", one, grid, 32632), write_raster(tmp_path / "2.tif", two, grid, 32632, nodata=99)]
+    files = [
+        write_raster(tmp_path / "1.tif", one, grid, 32632),
+        write_raster(tmp_path / "2.tif", two, grid, 32632, nodata=99),
+    ]
     table = made(tmp_path / "cells", activity=Activity(files=files, threshold=4))
     places = {(int((top - row.uly) // 1920), int((row.ulx - left) // 1920)) for row in table.itertuples()}
     assert places == {(3, 4), (5, 6)}
 
 
 def test_activity_that_does_not_cover_a_cell_is_an_error(tmp_path: Path) -> None:
-    file = write_raster(tmp_path / "half.tif", np.zeros((50, 50), np.uint8), Affine(1920, 0, 500_000, 0, -1920, 5_300_000), 32632)
-    with pytest.raises(TilewrightError, match=r"cells.activity.files: .*half.tif does not cover \d+ cells of tile 32TNT"):
+    file = write_raster(
+        tmp_path / "half.tif", np.zeros((50, 50), np.uint8), Affine(1920, 0, 500_000, 0, -1920, 5_300_000), 32632
+    )
+    with pytest.raises(
+        TilewrightError, match=r"cells.activity.files: .*half.tif does not cover \d+ cells of tile 32TNT"
+    ):
         made(tmp_path / "cells", activity=Activity(files=[file]))
     far = write_raster(tmp_path / "far.tif", np.ones((9, 9), np.uint8), Affine(0.1, 0, 100, 0, -0.1, 10), 4326)
     with pytest.raises(TilewrightError, match=r"far.tif does not cover 2704 cells"):
         made(tmp_path / "cells", activity=Activity(files=[far]))
     assert not (tmp_path / "cells").exists()
-    small = write_raster(tmp_path / "small.tif", np.zeros((50, 50), np.uint8), Affine(0.01, 0, 9.3, 0, -0.01, 47.4), 4326)
+    small = write_raster(
+        tmp_path / "small.tif", np.zeros((50, 50), np.uint8), Affine(0.01, 0, 9.3, 0, -0.01, 47.4), 4326
+    )
     assert len(made(tmp_path / "cells", activity=Activity(files=[small]), clip=VADUZ)) == 0
 
 
@@ -209,14 +223,18 @@ def test_water_is_dropped_where_it_is_all_there_is(tmp_path: Path) -> None:
 def test_ground_outside_the_water_raster_is_kept(tmp_path: Path) -> None:
     mine = cells_of(tile("32TNT"), 1920)
     left, top = int(mine.ulx.min()), int(mine.uly.max())
-    file = write_raster(tmp_path / "cover.tif", np.full((20, 20), 210, np.uint8), Affine(960, 0, left, 0, -960, top), 32632)
+    file = write_raster(
+        tmp_path / "cover.tif", np.full((20, 20), 210, np.uint8), Affine(960, 0, left, 0, -960, top), 32632
+    )
     table = made(tmp_path / "cells", water=Water(file=file))
     assert len(table) == 2704 - 100
 
 
 @given(st.integers(0, 2**32), st.sampled_from([20, 210, 333]), st.floats(0.0001, 0.3))
 @settings(max_examples=15, deadline=None)
-def test_small_pixels_and_big_ones(tmp_path_factory: pytest.TempPathFactory, seed: int, step: int, share: float) -> None:
+def test_small_pixels_and_big_ones(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, step: int, share: float
+) -> None:
     """Pixels of many sizes against sums over whole pixel blocks, in the tile's own metres."""
     size = 2640
     mine = cells_of(tile("32TNT"), size)
@@ -224,7 +242,9 @@ def test_small_pixels_and_big_ones(tmp_path_factory: pytest.TempPathFactory, see
     left, top = int(mine.ulx.min()) - step // 3, int(mine.uly.max()) + step // 3
     pixels = 5 * size // step
     values = np.random.default_rng(seed).random((pixels, pixels)) < share
-    file = write_raster(tmp_path_factory.mktemp("r") / "a.tif", values.astype(np.uint8), Affine(step, 0, left, 0, -step, top), 32632)
+    file = write_raster(
+        tmp_path_factory.mktemp("r") / "a.tif", values.astype(np.uint8), Affine(step, 0, left, 0, -step, top), 32632
+    )
     met = cells_meeting(file, "key", mine, lambda v, nodata: v > 0).met
     for at in range(len(mine)):
         first_col, last_col = (mine.ulx[at] - left) // step, -(-(mine.ulx[at] + size - left) // step)

@@ -35,7 +35,13 @@ def message(mapping: dict[str, Any]) -> str:
 
 def test_the_least_config_is_filled_with_the_documented_defaults():
     config = load_config(LEAST)
-    assert (config.seed, config.cells.size_m, config.mask.bad, config.mask.max_bad, config.mask.max_nodata) == (42, 1920, [0, 1, 3, 8, 9], 0.25, 0.0)
+    assert (config.seed, config.cells.size_m, config.mask.bad, config.mask.max_bad, config.mask.max_nodata) == (
+        42,
+        1920,
+        [0, 1, 3, 8, 9],
+        0.25,
+        0.0,
+    )
     period = config.period("a")
     assert (period.scenes, period.order, period.mask.model_dump(exclude_none=True)) == (2, "shuffled_by_month", {})
     assert (config.labels, config.split.by, config.split.shares.train) == ({}, "tile", 0.8)
@@ -86,10 +92,14 @@ def test_cells_are_whole_pixels_of_all_that_is_read(size: int, bands: list[str],
     if fit is None:
         assert load_config(mapping).cells.size_m == size
     else:
-        assert f"cells.size_m: {size} m is not a multiple" in message(mapping) and message(mapping).endswith(f"use {fit}")
+        assert f"cells.size_m: {size} m is not a multiple" in message(mapping) and message(mapping).endswith(
+            f"use {fit}"
+        )
 
 
-@given(st.sampled_from(["month", "quarter", "year"]), st.dates(date(1999, 1, 1), date(2030, 1, 1)), st.integers(0, 1500))
+@given(
+    st.sampled_from(["month", "quarter", "year"]), st.dates(date(1999, 1, 1), date(2030, 1, 1)), st.integers(0, 1500)
+)
 def test_a_span_is_cut_into_named_periods_without_gap_or_overlap(every: Any, start: date, days: int):
     end = start + timedelta(days=days)
     periods = Span(every=every, start=start, end=end, scenes=3, order="latest").periods()
@@ -103,7 +113,9 @@ def test_a_span_is_cut_into_named_periods_without_gap_or_overlap(every: Any, sta
 
 
 def test_a_period_overrides_only_what_it_says():
-    mapping = edited(mask={"max_bad": 0.3, "bad": [0, 3]}, periods=[{**LEAST["periods"][0], "mask": {"min_snow": 0.1, "bad": [8]}}])
+    mapping = edited(
+        mask={"max_bad": 0.3, "bad": [0, 3]}, periods=[{**LEAST["periods"][0], "mask": {"min_snow": 0.1, "bad": [8]}}]
+    )
     config = load_config(mapping)
     made = limits(config.mask, config.period("a"))
     assert (made.max_bad, made.bad, made.min_snow, made.max_nodata) == (0.3, [8], 0.1, 0.0)
@@ -129,14 +141,22 @@ STAGES = ["cells", "search", "mask", "crop", "group", "index"]
         ({"aoi": {"tiles": ["35JQG", "32TQM"]}}, set()),
     ],
 )  # fmt: skip
-def test_an_edit_is_told_to_the_stages_that_it_concerns_and_no_other(changes: dict[str, Any], told: set[str], root: Path):
+def test_an_edit_is_told_to_the_stages_that_it_concerns_and_no_other(
+    changes: dict[str, Any], told: set[str], root: Path
+):
     before, after = (DatasetConfig.load(mapping, root) for mapping in (LEAST, edited(**changes)))
-    assert {stage for stage in STAGES if before.settings(stage, tile="35JQG", period="a") != after.settings(stage, tile="35JQG", period="a")} == told
+    assert {
+        stage
+        for stage in STAGES
+        if before.settings(stage, tile="35JQG", period="a") != after.settings(stage, tile="35JQG", period="a")
+    } == told
 
 
 def test_writing_bands_in_another_order_changes_nothing(root: Path):
     one, two = (
-        DatasetConfig.load(edited(collections={"s2_l2a": {"bands": bands}}), root).settings("crop", tile="35JQG", period="a")
+        DatasetConfig.load(edited(collections={"s2_l2a": {"bands": bands}}), root).settings(
+            "crop", tile="35JQG", period="a"
+        )
         for bands in (["B8A", "B02", "B09"], ["B09", "B8A", "B02"])
     )
     assert one == two and parsed(CropSettings, one).bands == {"s2_l2a": ["B02", "B8A", "B09"]}
@@ -177,7 +197,9 @@ BASE = {
 
 
 def test_providers_build_on_each_other(tmp_path: Path):
-    root = project_with(tmp_path, base=BASE, middle={"like": "base", "page_size": 7}, top={"like": "middle", "licence": "mine"})
+    root = project_with(
+        tmp_path, base=BASE, middle={"like": "base", "page_size": 7}, top={"like": "middle", "licence": "mine"}
+    )
     made = load_provider(load_config(edited(provider="top")), root)
     assert (made.page_size, made.licence, made.url, made.attribution) == (7, "mine", "http://127.0.0.1:9", "a")
     assert load_provider(load_config(edited(provider={"like": "top", "path": "items.json"})), root).kind == "local"
@@ -201,7 +223,9 @@ def test_an_ontology_is_a_name_or_a_path(root: Path, tmp_path: Path):
     assert ontology_path("opensentinelmap", root) == root / "config" / "ontologies" / "opensentinelmap.yaml"
     (tmp_path / "mine.yaml").write_text("a: 1")
     assert ontology_path(str(tmp_path / "mine.yaml"), root) == tmp_path / "mine.yaml"
-    with pytest.raises(TilewrightError, match=r"^labels.osm.ontology: '/no/such' is neither a file nor one of opensentinelmap"):
+    with pytest.raises(
+        TilewrightError, match=r"^labels.osm.ontology: '/no/such' is neither a file nor one of opensentinelmap"
+    ):
         ontology_path("/no/such", root, "labels.osm.ontology")
 
 

@@ -85,9 +85,20 @@ def test_near_names_are_neighbours() -> None:
 
 def test_the_grid_is_light_to_import() -> None:
     code = "import sys, tilewright.grid as g; g.tiles(); g.cells_of(g.tile('32TNT'), 1920); print(*sys.modules)"
-    loaded = set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    )
     assert "tilewright.grid" in loaded
-    assert not loaded & {"geopandas", "pandas", "rasterio", "rioxarray", "xarray", "odc.geo.geobox", "zarr", "snakemake"}
+    assert not loaded & {
+        "geopandas",
+        "pandas",
+        "rasterio",
+        "rioxarray",
+        "xarray",
+        "odc.geo.geobox",
+        "zarr",
+        "snakemake",
+    }
 
 
 @pytest.mark.parametrize("resolution", [10, 20, 60])

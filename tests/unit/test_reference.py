@@ -45,7 +45,10 @@ def test_the_conda_environment_agrees_with_the_lock(root: Path):
     assert {conda.get(name, name): version for name, version in pinned.items()} == {
         name: lock[name] for name in (conda.get(each, each) for each in pinned)
     }
-    wanted = {each.split(">")[0].split("=")[0] for each in tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]}
+    wanted = {
+        each.split(">")[0].split("=")[0]
+        for each in tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    }
     assert wanted - {"snakemake"} == {conda.get(name, name) for name in pinned}
 
 

@@ -40,7 +40,9 @@ HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(2)>'
 BANDS = ["B02", "B03", "B04", "B05", "B08"]
 
 
-def write_patches(folder: Path, cells: pd.DataFrame, period: str, dates: list[str], bands: list[str], blank: int) -> Path:
+def write_patches(
+    folder: Path, cells: pd.DataFrame, period: str, dates: list[str], bands: list[str], blank: int
+) -> Path:
     """What mask and crop leave: every cell has every date, but the first `blank` cells none."""
     folder.mkdir(parents=True)
     ids = [cell for cell in cells["cell_id"][blank:] for _ in dates]
@@ -67,15 +69,25 @@ def write_patches(folder: Path, cells: pd.DataFrame, period: str, dates: list[st
             for group in groups:
                 for at, band in enumerate(group.bands):
                     step = 10 // group.resolution or group.resolution // 10
-                    plane = 4 + (ramp[::step, ::step] // 300) if group.is_scl else 100 * (1 + BANDS.index(band)) + ramp[::step, ::step]
-                    store.put(group.array, group.index(patch, at), plane.astype(group.dtype).reshape(group.chunk_shape(SIZE)))
+                    plane = (
+                        4 + (ramp[::step, ::step] // 300)
+                        if group.is_scl
+                        else 100 * (1 + BANDS.index(band)) + ramp[::step, ::step]
+                    )
+                    store.put(
+                        group.array, group.index(patch, at), plane.astype(group.dtype).reshape(group.chunk_shape(SIZE))
+                    )
     write_table(
         pd.DataFrame({"scene_id": scenes, "datetime": pd.to_datetime(dates), "radiometry": f"by {HOSTILE}"}),
         folder / "scenes.parquet", {},
     )  # fmt: skip
     chosen = pd.DataFrame({"cell_id": ids, "scene_id": coords["scene_id"][1], "status": "used", "reason": ""})
-    refused = pd.DataFrame({"cell_id": cells["cell_id"], "scene_id": "S2_gone", "status": "refused", "reason": "broken: 404 <b>"})
-    write_table(pd.concat([chosen, refused], ignore_index=True), folder / "selection.parquet", {"rule": {"period": period}})
+    refused = pd.DataFrame(
+        {"cell_id": cells["cell_id"], "scene_id": "S2_gone", "status": "refused", "reason": "broken: 404 <b>"}
+    )
+    write_table(
+        pd.concat([chosen, refused], ignore_index=True), folder / "selection.parquet", {"rule": {"period": period}}
+    )
     return folder / "patches.zarr.zip"
 
 
@@ -100,7 +112,11 @@ def build(
             label_set="osm", osm_type="way", osm_id=range(4), kind="area", tags='{"natural":"wood"}', geometry=wood
         )
         west, south, east, north = cells.total_bounds
-        about = {"source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "licence": "© OpenStreetMap contributors, ODbL 1.0"}
+        about = {
+            "source": "a.osm.pbf",
+            "snapshot": "2020-01-01T00:00:00Z",
+            "licence": "© OpenStreetMap contributors, ODbL 1.0",
+        }
         about["extent"] = [float(west - 1), float(south - 1), float(east - 0.002), float(north + 1)]
         write_table(features, tile / "features.parquet", {"label_sets": {"osm": about}})
         ontology = str(root / "config" / "ontologies" / "opensentinelmap.yaml")
@@ -108,7 +124,13 @@ def build(
         make_labels(tile / "cells.parquet", tile / "features.parquet", sets, tile / "labels.zarr.zip")
     make_zone([TileFiles(tile, names, labels)], folder / "zones" / "32N.parquet")
     split = IndexSettings(dataset="small", seed=1, by="tile", shares=Shares(), min_tiles=10, block_m=480, size_m=SIZE)
-    make_index([folder / "zones" / "32N.parquet"], split, folder / "index.parquet", folder / "statistics.json", folder / "collection.json")
+    make_index(
+        [folder / "zones" / "32N.parquet"],
+        split,
+        folder / "index.parquet",
+        folder / "statistics.json",
+        folder / "collection.json",
+    )
     return folder
 
 
@@ -159,7 +181,9 @@ def page(text) -> Page:
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory, root) -> Path:
     """One band that is no colour, no labels, one period, imagery for every cell, and words that mean harm."""
-    return build(tmp_path_factory.mktemp("odd"), root, blank=0, bands=["B05"], labels=False, periods=1, attribution=HOSTILE)
+    return build(
+        tmp_path_factory.mktemp("odd"), root, blank=0, bands=["B05"], labels=False, periods=1, attribution=HOSTILE
+    )
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +203,12 @@ def test_loads_nothing(page):
             assert attrs.get(name, "#").startswith(("#", "data:image/png;base64,")), (tag, name)
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids)), "an id of one figure would be taken by another"
-    aims = [attrs[name][1:] for _, attrs in page.elements for name in ("href", "xlink:href") if attrs.get(name, "").startswith("#")]
+    aims = [
+        attrs[name][1:]
+        for _, attrs in page.elements
+        for name in ("href", "xlink:href")
+        if attrs.get(name, "").startswith("#")
+    ]
     assert set(aims) <= set(ids)
 
 
@@ -192,7 +221,13 @@ def test_style_loads_nothing(text):
 def test_shows_the_figures_of_statistics(small, page):
     known = json.loads((small / "statistics.json").read_text())
     assert known["cells"]["total"] == 14
-    for words in (f"{known['cells']['total']} cells", "13 with imagery", f"{known['patches']} patches", "1 tile", "2 periods"):
+    for words in (
+        f"{known['cells']['total']} cells",
+        "13 with imagery",
+        f"{known['patches']} patches",
+        "1 tile",
+        "2 periods",
+    ):
         assert words in page.text
     for band in known["bands_train"].values():
         assert f" {band['mean']:,.0f} " in page.text
@@ -212,7 +247,15 @@ def test_shows_the_figures_of_statistics(small, page):
 
 
 def test_provenance(page):
-    for words in ("Provider here", "Attribution Us", "a.osm.pbf", "2020-01-01T00:00:00Z", "ODbL", "openstreetmap.org/copyright", "dataset: small"):
+    for words in (
+        "Provider here",
+        "Attribution Us",
+        "a.osm.pbf",
+        "2020-01-01T00:00:00Z",
+        "ODbL",
+        "openstreetmap.org/copyright",
+        "dataset: small",
+    ):
         assert words in page.text
     assert f"numpy {np.__version__}" in page.text
     assert f"xarray {xr.__version__}" in page.text

@@ -31,7 +31,9 @@ def draw(*names: object) -> int:
     return int.from_bytes(hashlib.blake2b("/".join(map(str, names)).encode(), digest_size=8).digest(), "big")
 
 
-def brute_force(table: pd.DataFrame, count: np.ndarray, bright: np.ndarray, broken: dict[str, str], rule: Rule) -> list[str]:
+def brute_force(
+    table: pd.DataFrame, count: np.ndarray, bright: np.ndarray, broken: dict[str, str], rule: Rule
+) -> list[str]:
     """Scene ids that one cell uses."""
     limits = rule.limits
     rows = [
@@ -71,7 +73,9 @@ def brute_force(table: pd.DataFrame, count: np.ndarray, bright: np.ndarray, brok
             continue
         bad = sum(row["count"][c] for c in limits.bad if c or limits.denominator == "all") / base
         snow = row["count"][11] / base
-        if bad > limits.max_bad or (limits.max_cloud is not None and (row["count"][8] + row["count"][9]) / base > limits.max_cloud):
+        if bad > limits.max_bad or (
+            limits.max_cloud is not None and (row["count"][8] + row["count"][9]) / base > limits.max_cloud
+        ):
             continue
         if limits.min_snow is not None and snow < limits.min_snow:
             continue

@@ -10,7 +10,9 @@ from shapely import wkb
 from tilewright.config.model import Simulate
 from tilewright.simulate import Feature, World
 
-SETTINGS = Simulate.model_validate({"sites": [{"name": "north", "lon": 12.0, "lat": 42.0, "side_m": 4000, "tiles": ["33TTG"]}]})
+SETTINGS = Simulate.model_validate(
+    {"sites": [{"name": "north", "lon": 12.0, "lat": 42.0, "side_m": 4000, "tiles": ["33TTG"]}]}
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +55,13 @@ def test_read_back_equals_features(world: World, path: Path) -> None:
         key = ("way area" if feature.kind == "area" and feature.osm_type == "way" else feature.osm_type, feature.id)
         tags, geometry = found[key]
         # An area that a relation makes has the relation's tags but `type`, which only says that it is one.
-        assert tags == {key: value for key, value in feature.tags.items() if (key, value) != ("type", "multipolygon")} or tags == feature.tags
-        assert shapely.equals_exact(shapely.normalize(_multi(feature)), shapely.normalize(_as_multi(geometry)), tolerance=0)
+        assert (
+            tags == {key: value for key, value in feature.tags.items() if (key, value) != ("type", "multipolygon")}
+            or tags == feature.tags
+        )
+        assert shapely.equals_exact(
+            shapely.normalize(_multi(feature)), shapely.normalize(_as_multi(geometry)), tolerance=0
+        )
 
 
 def _as_multi(geometry: shapely.Geometry) -> shapely.Geometry:
@@ -73,7 +80,9 @@ def test_ids_are_sorted_and_the_header_has_the_box(world: World, path: Path) -> 
     west, south, east, north = world.extent
     assert (box.bottom_left.lon, box.bottom_left.lat) == pytest.approx((west, south), abs=1e-6)
     assert (box.top_right.lon, box.top_right.lat) == pytest.approx((east, north), abs=1e-6)
-    assert all(shapely.box(west, south, east, north).buffer(1e-6).contains(feature.geometry) for feature in world.features())
+    assert all(
+        shapely.box(west, south, east, north).buffer(1e-6).contains(feature.geometry) for feature in world.features()
+    )
 
 
 def test_the_landscape_has_what_labels_need(world: World) -> None:
@@ -87,7 +96,9 @@ def test_the_landscape_has_what_labels_need(world: World) -> None:
     }  # fmt: skip
     assert wanted <= tags
     assert {feature.kind for feature in features} == {"area", "line", "point"}
-    holed = [feature for feature in features if feature.osm_type == "relation" and feature.tags.get("landuse") == "forest"]
+    holed = [
+        feature for feature in features if feature.osm_type == "relation" and feature.tags.get("landuse") == "forest"
+    ]
     assert any(part.interiors for feature in holed for part in shapely.get_parts(feature.geometry))
     closed = [feature for feature in features if feature.kind == "line" and feature.geometry.is_closed]
     assert [feature.tags.get("junction") for feature in closed] == ["roundabout"]

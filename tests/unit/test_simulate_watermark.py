@@ -22,7 +22,9 @@ SETTINGS = Simulate.model_validate(
 )  # fmt: skip
 
 
-def _window(scene: int = 3, band: str = "B04", row: int = 5001, column: int = 7350, height: int = 24, width: int = 24) -> np.ndarray:
+def _window(
+    scene: int = 3, band: str = "B04", row: int = 5001, column: int = 7350, height: int = 24, width: int = 24
+) -> np.ndarray:
     return encode(scene, band, np.arange(row, row + height), np.arange(column, column + width))
 
 

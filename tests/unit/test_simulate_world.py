@@ -116,7 +116,12 @@ def test_two_zones_show_the_same_ground(world: World) -> None:
 
 def test_overviews_and_blocks_are_those_of_the_real_files(made: Path, world: World) -> None:
     scene = world.scenes()[0]
-    for band, blocks, overviews in (("B04", 1024, [2, 4, 8, 16]), ("B11", 1024, [2, 4, 8]), ("B01", 256, [2, 4]), ("SCL", 1024, [2, 4, 8])):
+    for band, blocks, overviews in (
+        ("B04", 1024, [2, 4, 8, 16]),
+        ("B11", 1024, [2, 4, 8]),
+        ("B01", 256, [2, 4]),
+        ("SCL", 1024, [2, 4, 8]),
+    ):
         path = made / scene.id / f"{band}.tif"
         with rasterio.open(path) as source:
             assert source.block_shapes == [(blocks, blocks)]
@@ -145,7 +150,11 @@ def test_directories_come_before_pixels(made: Path, world: World) -> None:
     while position:
         count = int.from_bytes(data[position : position + 2], "little")
         for entry in range(position + 2, position + 2 + 12 * count, 12):
-            code, kind, number = data[entry : entry + 2], data[entry + 2 : entry + 4], int.from_bytes(data[entry + 4 : entry + 8], "little")
+            code, kind, number = (
+                data[entry : entry + 2],
+                data[entry + 2 : entry + 4],
+                int.from_bytes(data[entry + 4 : entry + 8], "little"),
+            )
             if int.from_bytes(code, "little") == 324:
                 assert int.from_bytes(kind, "little") == 4
                 start = int.from_bytes(data[entry + 8 : entry + 12], "little")
@@ -155,7 +164,9 @@ def test_directories_come_before_pixels(made: Path, world: World) -> None:
         position = int.from_bytes(data[ends[-1] - 4 : ends[-1]], "little")
     assert len(offsets) == 5
     assert max(ends) < min(level.min() for level in offsets if len(level))
-    assert all(smaller.max() < larger.min() for larger, smaller in itertools.pairwise(offsets) if len(smaller) and len(larger))
+    assert all(
+        smaller.max() < larger.min() for larger, smaller in itertools.pairwise(offsets) if len(smaller) and len(larger)
+    )
 
 
 def test_items_are_shaped_like_earth_search(made: Path, world: World) -> None:
@@ -164,7 +175,10 @@ def test_items_are_shaped_like_earth_search(made: Path, world: World) -> None:
     for scene in world.scenes():
         item, properties = items[scene.id], items[scene.id]["properties"]
         assert item["stac_version"] == "1.0.0" and item["collection"] == "sentinel-2-l2a"
-        assert scene.id == f"S2{scene.platform[-1].upper()}_{int(scene.tile[:2])}{scene.tile[2:]}_{scene.datetime:%Y%m%d}_0_L2A"
+        assert (
+            scene.id
+            == f"S2{scene.platform[-1].upper()}_{int(scene.tile[:2])}{scene.tile[2:]}_{scene.datetime:%Y%m%d}_0_L2A"
+        )
         assert properties["proj:epsg"] == scene.epsg
         assert properties["grid:code"] == f"MGRS-{int(scene.tile[:2])}{scene.tile[2:]}"
         assert properties["earthsearch:boa_offset_applied"] is True
@@ -184,7 +198,11 @@ def test_items_are_shaped_like_earth_search(made: Path, world: World) -> None:
 
 
 def test_real_items_have_the_same_fields(made: Path, shared_data: Path) -> None:
-    real = json.loads((shared_data / "stac" / "earth-search.aws.element84.com__sentinel-2-l2a__S2B_20EPT_20250731_0_L2A.json").read_text())
+    real = json.loads(
+        (
+            shared_data / "stac" / "earth-search.aws.element84.com__sentinel-2-l2a__S2B_20EPT_20250731_0_L2A.json"
+        ).read_text()
+    )
     ours = next(iter(_items(made).values()))
     absent = {"view:azimuth", "view:incidence_angle", "earthsearch:s3_path", "processing:software"}
     assert set(real["properties"]) - set(ours["properties"]) == absent
@@ -201,7 +219,9 @@ def test_footprint_is_the_valid_data(world: World) -> None:
         row, column, rows, columns = world.box(scene.tile).pixels(60)
         valid = world.valid(scene, np.arange(row, row + rows), np.arange(column, column + columns))
         to_utm = pyproj.Transformer.from_crs(4326, scene.epsg, always_xy=True)
-        outline = shapely.transform(footprint(world, scene), lambda p, t=to_utm: np.column_stack(t.transform(p[:, 0], p[:, 1])))
+        outline = shapely.transform(
+            footprint(world, scene), lambda p, t=to_utm: np.column_stack(t.transform(p[:, 0], p[:, 1]))
+        )
         assert outline.is_valid
         # The 60 m pixels that the outline cuts are not valid, so it is larger by at most its length times a pixel.
         assert valid.sum() * 3600 <= outline.area <= valid.sum() * 3600 + outline.length * 60 * 1.5
@@ -211,7 +231,9 @@ def test_footprint_is_the_valid_data(world: World) -> None:
 
 
 def test_a_year_has_every_weather() -> None:
-    year = World(Simulate.model_validate({"sites": [{**NORTH, "tiles": ["33TTG"]}], "years": [2019], "scenes_per_year": 7}))
+    year = World(
+        Simulate.model_validate({"sites": [{**NORTH, "tiles": ["33TTG"]}], "years": [2019], "scenes_per_year": 7})
+    )
     seen = set()
     for scene in year.scenes():
         row, column, rows, columns = year.box("33TTG").pixels(60)
@@ -245,7 +267,11 @@ def test_a_year_has_every_weather() -> None:
 
 def test_seasons_are_opposite_south_of_the_equator() -> None:
     sites = [{**NORTH, "tiles": ["33TTG"]}, {**SOUTH, "tiles": ["35JQG"]}]
-    snowy = [scene for scene in World(Simulate.model_validate({"sites": sites, "years": [2019]})).scenes() if scene.weather == "snow"]
+    snowy = [
+        scene
+        for scene in World(Simulate.model_validate({"sites": sites, "years": [2019]})).scenes()
+        if scene.weather == "snow"
+    ]
     months = {scene.site: scene.datetime.month for scene in snowy}
     assert months["north"] in (12, 1, 2) and months["south"] in (6, 7, 8)
 
@@ -260,7 +286,9 @@ def test_revisits_are_multiples_of_five_days() -> None:
 
 
 def test_dense_fills_the_tile_and_repeats_the_site() -> None:
-    settings = Simulate.model_validate({"sites": [{**NORTH, "tiles": ["33TTG"]}], "years": [2019], "scenes_per_year": 1, "dense": True})
+    settings = Simulate.model_validate(
+        {"sites": [{**NORTH, "tiles": ["33TTG"]}], "years": [2019], "scenes_per_year": 1, "dense": True}
+    )
     world = World(settings)
     scene = world.scenes()[0]
     period = world.box("33TTG").rows * 60
@@ -269,14 +297,27 @@ def test_dense_fills_the_tile_and_repeats_the_site() -> None:
         assert (red > 0).all()
         assert (world.scl(scene.id, scene.ulx + corner[0], scene.uly - corner[1], 60, 60) > 0).all()
     here = world.window(scene.id, "B04", scene.ulx + 50_000, scene.uly - 70_020, 120, 120)
-    np.testing.assert_array_equal(here, world.window(scene.id, "B04", scene.ulx + 50_000 + period, scene.uly - 70_020, 120, 120))
+    np.testing.assert_array_equal(
+        here, world.window(scene.id, "B04", scene.ulx + 50_000 + period, scene.uly - 70_020, 120, 120)
+    )
 
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "corrupt", "no_asset"])
 def test_broken_assets(how: str, tmp_path: Path) -> None:
-    one = Simulate.model_validate({"sites": [{**NORTH, "side_m": 2000, "tiles": ["33TTG"]}], "years": [2019], "scenes_per_year": 1})
+    one = Simulate.model_validate(
+        {"sites": [{**NORTH, "side_m": 2000, "tiles": ["33TTG"]}], "years": [2019], "scenes_per_year": 1}
+    )
     scene = World(one).scenes()[0]
-    make_world(one.model_copy(update={"broken": Simulate.model_validate({**one.model_dump(), "broken": [{"scene": scene.id, "asset": "red", "how": how}]}).broken}), tmp_path / "w")
+    make_world(
+        one.model_copy(
+            update={
+                "broken": Simulate.model_validate(
+                    {**one.model_dump(), "broken": [{"scene": scene.id, "asset": "red", "how": how}]}
+                ).broken
+            }
+        ),
+        tmp_path / "w",
+    )
     item, path = _items(tmp_path / "w")[scene.id], tmp_path / "w" / scene.id / "B04.tif"
     assert ("red" in item["assets"]) == (how != "no_asset")
     assert path.exists() == (how in ("truncated", "corrupt"))
@@ -315,7 +356,9 @@ def test_questions_about_nothing_are_named(world: World, tmp_path: Path) -> None
         world.window(scene.id, "B10", scene.ulx, scene.uly, 1, 1)
     with pytest.raises(TilewrightError, match="not a corner of a 20 m pixel"):
         world.window(scene.id, "B11", scene.ulx + 10, scene.uly, 1, 1)
-    broken = Simulate.model_validate({**SMALL.model_dump(), "broken": [{"scene": scene.id, "asset": "B04", "how": "missing"}]})
+    broken = Simulate.model_validate(
+        {**SMALL.model_dump(), "broken": [{"scene": scene.id, "asset": "B04", "how": "missing"}]}
+    )
     with pytest.raises(TilewrightError, match="B04 is not an asset"):
         make_world(broken, tmp_path / "w")
     assert not (tmp_path / "w").exists()

@@ -13,7 +13,16 @@ from tilewright.split import split
 
 def asked(**changes: object) -> IndexSettings:
     return IndexSettings(
-        **{"dataset": "d", "seed": 42, "by": "tile", "shares": Shares(), "min_tiles": 10, "block_m": 9600, "size_m": 1920, **changes}
+        **{
+            "dataset": "d",
+            "seed": 42,
+            "by": "tile",
+            "shares": Shares(),
+            "min_tiles": 10,
+            "block_m": 9600,
+            "size_m": 1920,
+            **changes,
+        }
     )
 
 
@@ -69,6 +78,11 @@ def test_blocks_are_whole_and_no_wanted_split_is_empty(tiles: int, side: int, se
     if outcome.units >= len(wanted):
         assert set(names) == wanted
     if outcome.units >= 20:
-        dealt = table.assign(split=names).drop_duplicates(["col", "row"]).groupby([table["col"] // step, table["row"] // step])["split"].first()
+        dealt = (
+            table.assign(split=names)
+            .drop_duplicates(["col", "row"])
+            .groupby([table["col"] // step, table["row"] // step])["split"]
+            .first()
+        )
         for name, share in zip(("train", "val", "test"), shares, strict=True):
             assert abs((dealt == name).mean() - share) <= 1 / outcome.units + 1e-9

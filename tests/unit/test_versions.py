@@ -46,7 +46,11 @@ def stage_hash(stage: str) -> str:
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             first = body[0] if isinstance(body, list) and body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 first.value.value = ""
         # the numbers themselves are not the code that they guard
         tree.body = [node for node in tree.body if "STAGE_VERSIONS" not in ast.dump(node)]

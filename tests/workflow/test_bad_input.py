@@ -101,6 +101,7 @@ CONFIGS: dict[str, tuple[dict[str, Any] | Callable[[Path], dict[str, Any]], tupl
     "inverted span": (
         {"periods": {"every": "month", "start": "2019-02-01", "end": "2019-01-01"}}, ("periods: end 2019-01-01 is before", "swap"),
     ),
+    "no period": ({"periods": []}, ("periods: is empty; give at least one",)),
     "period named twice": ({"periods": [PERIOD, PERIOD]}, ("periods: year named twice", "own name")),
     "period named by a number": (period(name=2019), ("periods.0.name", 'in quotes, as "2019"')),
     "period name with a path": (period(name="../x"), ("periods.0.name: '../x'", "letters, digits")),

@@ -32,7 +32,9 @@ def test_nothing_changed_nothing_runs(done: Project):
 
 
 def test_touching_sources_as_a_checkout_does_runs_nothing(done: Project):
-    sources = [path for folder in ("workflow", "config", "resources") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    sources = [
+        path for folder in ("workflow", "config", "resources") for path in (ROOT / folder).rglob("*") if path.is_file()
+    ]
     kept = {path: (path.stat().st_atime_ns, path.stat().st_mtime_ns) for path in [*sources, ROOT / "Snakefile"]}
     try:
         for path in kept:
@@ -59,7 +61,9 @@ def test_one_more_tile_costs_that_tile_its_zone_and_the_index(world: Path, tmp_p
 
 
 def test_one_more_period_searches_and_reads_that_period_only(done: Project):
-    done.edited(periods=[*done.config["periods"], {"name": "autumn", "start": "2019-09-01", "end": "2019-11-30", "scenes": 1}])
+    done.edited(
+        periods=[*done.config["periods"], {"name": "autumn", "start": "2019-09-01", "end": "2019-11-30", "scenes": 1}]
+    )
     kept = {name: digest for name, digest in done.digests("tiles").items() if "/first/" in name or "/second/" in name}
     ran = done.run().jobs
     assert ran == {"search": 3, "mask": 3, "crop": 3, "group": 3, "zone": 3, "index": 1, "report": 1}

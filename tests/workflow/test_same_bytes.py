@@ -35,7 +35,9 @@ def test_a_larger_aoi_leaves_a_tile_as_it_was(tmp_path: Path, built: Project):
     assert small == {name: digest for name, digest in built.digests("tiles").items() if name in small}
 
 
-def test_the_order_of_the_catalog_and_of_the_bands_does_not_matter(tmp_path: Path, world: Path, project: Project, built: Project):
+def test_the_order_of_the_catalog_and_of_the_bands_does_not_matter(
+    tmp_path: Path, world: Path, project: Project, built: Project
+):
     catalog = json.loads((world / "catalog.json").read_text())
     for item in catalog["features"]:
         for asset in item["assets"].values():
@@ -44,7 +46,8 @@ def test_the_order_of_the_catalog_and_of_the_bands_does_not_matter(tmp_path: Pat
     (tmp_path / "shuffled.json").write_text(json.dumps(catalog))
     bands = list(reversed(project.config["collections"]["s2_l2a"]["bands"]))
     project.edited(
-        provider={"like": "simulated", "path": str(tmp_path / "shuffled.json")}, collections={"s2_l2a": {"bands": bands}}
+        provider={"like": "simulated", "path": str(tmp_path / "shuffled.json")},
+        collections={"s2_l2a": {"bands": bands}},
     )
     project.run("results/small/tiles/33TTG/series.zarr.zip")
     name = "tiles/33TTG/series.zarr.zip"

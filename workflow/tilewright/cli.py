@@ -108,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", type=Path, help="file for the progress messages; warnings also go to stderr")
     commands = parser.add_subparsers(title="stages", required=True, metavar="STAGE")
 
-    def command(name: str, run: Command, about: str, paths: Sequence[str] = (), settings: bool = True) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Command, about: str, paths: Sequence[str] = (), settings: bool = True
+    ) -> argparse.ArgumentParser:
         """Add a stage whose arguments are paths and, as a rule, settings (JSON, as the rule's params show)."""
         added = commands.add_parser(name, help=about, description=about)
         added.set_defaults(run=run)
@@ -132,7 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     zone.add_argument("--tiles", nargs="+", required=True)
     zone.add_argument("--periods", nargs="+", required=True)
     zone.add_argument("--labels", action="store_true", help="the tiles have labels")
-    index = command("index", _index, "merge the zones: index.parquet, splits, statistics", ["output", "statistics", "collection"])
+    index = command(
+        "index", _index, "merge the zones: index.parquet, splits, statistics", ["output", "statistics", "collection"]
+    )
     index.add_argument("--zones", type=Path, nargs="+", required=True)
     report = command("report", _report, "one page about a dataset: report.html", ["dataset", "output"], settings=False)
     report.add_argument("--config-text", required=True, help="the config, as the page shows it")

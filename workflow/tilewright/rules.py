@@ -39,7 +39,10 @@ class DatasetConfig:
         """
         config = load_config(mapping)
         provider = load_provider(config, root)
-        ontologies = {name: str(ontology_path(each.ontology, root, f"labels.{name}.ontology")) for name, each in sorted(config.labels.items())}
+        ontologies = {
+            name: str(ontology_path(each.ontology, root, f"labels.{name}.ontology"))
+            for name, each in sorted(config.labels.items())
+        }
         made = cls(config, provider, ontologies)
         made._check_files()
         return made
@@ -51,9 +54,15 @@ class DatasetConfig:
         for name, each in self.config.labels.items():
             path = Path(each.source.path)
             if not path.is_file() and not self._is_simulated(path):
-                raise TilewrightError(f"labels.{name}.source.path: {path}: no such file; put the extract there or mend the path")
+                raise TilewrightError(
+                    f"labels.{name}.source.path: {path}: no such file; put the extract there or mend the path"
+                )
             load_ontology(Path(self.ontologies[name]))
-        if self.provider.catalog and not self.provider.catalog.is_file() and not self._is_simulated(self.provider.catalog):
+        if (
+            self.provider.catalog
+            and not self.provider.catalog.is_file()
+            and not self._is_simulated(self.provider.catalog)
+        ):
             raise TilewrightError(f"provider: catalog {self.provider.catalog}: no such file; mend its path")
         cells = self.config.cells
         named = [(f"cells.activity.files: {path}", path) for path in (cells.activity.files if cells.activity else [])]
@@ -105,7 +114,9 @@ class DatasetConfig:
     @property
     def text(self) -> str:
         """The whole config, defaults included, as YAML."""
-        return yaml.safe_dump(self.config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(
+            self.config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
+        )
 
     @cached_property
     def aoi(self) -> AreaOfInterest:
@@ -135,7 +146,9 @@ class DatasetConfig:
             "search": lambda: settings.search_settings(self.config, self.provider, tile, period),
             "mask": lambda: settings.mask_settings(self.config, tile),
             "crop": lambda: settings.crop_settings(self.config, tile, period),
-            "features": lambda: FeaturesSettings(sources={name: each.source for name, each in sorted(self.config.labels.items())}),
+            "features": lambda: FeaturesSettings(
+                sources={name: each.source for name, each in sorted(self.config.labels.items())}
+            ),
             "labels": self._labels,
             "group": lambda: settings.group_settings(self.config, self.provider, tile),
             "index": lambda: settings.index_settings(self.config),

@@ -66,7 +66,10 @@ def split(rows: pd.DataFrame, settings: IndexSettings) -> tuple[np.ndarray, Spli
         shares = _by_rank(sorted(unit.unique(), key=lambda name: unit_interval(settings.seed, "split", name)), settings)
         return unit.map(shares).to_numpy(object), SplitOutcome(by, reason, len(shares), step * settings.size_m)
     edges = np.cumsum([settings.shares.train, settings.shares.val])
-    drawn = {name: np.searchsorted(edges, unit_interval(settings.seed, "split", name), side="right") for name in unit.unique()}
+    drawn = {
+        name: np.searchsorted(edges, unit_interval(settings.seed, "split", name), side="right")
+        for name in unit.unique()
+    }
     return np.array(NAMES, object)[unit.map(drawn).to_numpy(int)], SplitOutcome(by, reason, len(drawn), 0)
 
 

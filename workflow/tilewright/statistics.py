@@ -39,7 +39,10 @@ def label_statistics(rows: pd.DataFrame, labels: dict[str, Any]) -> dict[str, An
         labelled = covered[f"{name}_labelled"].to_numpy(float)
         ontology = labels[name]["ontology"]
         for channel in (each["name"] for each in ontology["channels"]):
-            known = {one: covered[share_column(name, channel, one)].to_numpy(float) for one, _ in classes_of(ontology, channel)}
+            known = {
+                one: covered[share_column(name, channel, one)].to_numpy(float)
+                for one, _ in classes_of(ontology, channel)
+            }
             for one, share in known.items():
                 classes[f"{channel}/{one}"] = {
                     "cells": float((share > 0).mean()) if len(share) else 0.0,
@@ -71,7 +74,9 @@ def summed(summaries: dict[str, Any]) -> dict[str, Any]:
             if not part["scenes"]:
                 into["tiles_without_scenes"].append(tile)
     return {
-        period: {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in part.items()}
+        period: {
+            name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in part.items()
+        }
         for period, part in periods.items()
     }
 

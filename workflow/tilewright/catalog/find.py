@@ -72,7 +72,9 @@ def _within(item: dict[str, Any], start: date, end: date) -> bool:
 def _local(path: Path, collection: ProviderCollection) -> Iterator[dict[str, Any]]:
     """Items of one collection in an ItemCollection JSON or a stac-geoparquet file."""
     if not path.is_file():
-        raise TilewrightError(f"catalog {path}: no such file; name an ItemCollection (.json) or stac-geoparquet (.parquet)")
+        raise TilewrightError(
+            f"catalog {path}: no such file; name an ItemCollection (.json) or stac-geoparquet (.parquet)"
+        )
     items = _from_geoparquet(path) if path.suffix == ".parquet" else _from_json(path)
     held = [item for item in items if item.get("collection") == collection.id]
     if not held:
@@ -102,7 +104,9 @@ def _from_json(path: Path) -> list[dict[str, Any]]:
         for item in items:
             item["id"], item["properties"], item["geometry"]  # what every item must have
     except (ValueError, KeyError, TypeError) as error:
-        raise TilewrightError(f"catalog {path}: is not a STAC ItemCollection ({error!r}); mend or replace the file") from None
+        raise TilewrightError(
+            f"catalog {path}: is not a STAC ItemCollection ({error!r}); mend or replace the file"
+        ) from None
     return items
 
 

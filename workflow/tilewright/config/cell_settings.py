@@ -17,4 +17,6 @@ class CellsSettings(Model):
     number: Annotated[int, Field(gt=0)] | None = Field(None, description="cells to keep, by seeded draw")
     activity: Activity | None = Field(None, description="keep only cells with human activity")
     water: Water | None = Field(None, description="drop cells that are wholly water")
-    clip: str | None = Field(None, description="WKT (EPSG:4326) of the AOI within the tile; none where the tile is wholly inside")
+    clip: str | None = Field(
+        None, description="WKT (EPSG:4326) of the AOI within the tile; none where the tile is wholly inside"
+    )

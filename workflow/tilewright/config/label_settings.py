@@ -1,8 +1,8 @@
 """What the label stages are told: the leaves of the config that the rules `features` and `labels` hand over."""
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from tilewright.config.model import LabelSource, Model, Name
+from tilewright.config.model import LabelResolution, LabelSource, Model, Name
 
 
 class FeaturesSettings(Model):
@@ -15,14 +15,7 @@ class LabelSetSettings(Model):
     """How one label set is rasterised."""
 
     ontology: str = Field(description="path of the ontology's YAML file")
-    resolution_m: int = Field(10, gt=0, le=10, description="pixel size of the label arrays in metres; a divisor of 10")
-
-    @field_validator("resolution_m")
-    @classmethod
-    def _divides(cls, value: int) -> int:
-        if 10 % value:
-            raise ValueError(f"{value} does not divide 10: use 10, 5, 2 or 1")
-        return value
+    resolution_m: LabelResolution = Field(10, description="pixel size of the label arrays in metres; a divisor of 10")
 
 
 class LabelsSettings(Model):

@@ -108,7 +108,9 @@ def load_provider(config: Config, root: Path) -> Provider:
     while (name := mapping.pop("like", None)) is not None:
         path = root / "config" / "providers" / f"{name}.yaml"
         if name in chain:
-            raise TilewrightError(f"provider: {' is like '.join([*chain, name])}: a circle; give one of them a kind of its own")
+            raise TilewrightError(
+                f"provider: {' is like '.join([*chain, name])}: a circle; give one of them a kind of its own"
+            )
         if not path.is_file():
             known = sorted(file.stem for file in (root / "config" / "providers").glob("*.yaml"))
             raise TilewrightError(f"provider: {name!r} is not in config/providers; use one of {', '.join(known)}")
@@ -120,9 +122,13 @@ def load_provider(config: Config, root: Path) -> Provider:
     for key, collection in config.collections.items():
         held = provider.collections.get(key)
         if held is None:
-            raise TilewrightError(f"collections.{key}: not held by the provider; it has {', '.join(provider.collections) or 'none'}")
+            raise TilewrightError(
+                f"collections.{key}: not held by the provider; it has {', '.join(provider.collections) or 'none'}"
+            )
         if missing := [band for band in [*collection.bands, "SCL"] if band not in held.assets]:
-            raise TilewrightError(f"collections.{key}.bands: the provider names no asset for {missing[0]}; add it under assets in its file")
+            raise TilewrightError(
+                f"collections.{key}.bands: the provider names no asset for {missing[0]}; add it under assets in its file"
+            )
     return provider
 
 

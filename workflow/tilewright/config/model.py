@@ -7,7 +7,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from tilewright.config.bands import COLLECTION_BANDS, SCL_RESOLUTION
 
@@ -15,6 +15,15 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 TileName = Annotated[str, Field(pattern=r"^(0[1-9]|[1-5][0-9]|60)[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]$")]
 SclClass = Annotated[int, Field(ge=0, le=11)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _divides_ten(value: int) -> int:
+    if value not in (1, 2, 5, 10):
+        raise ValueError(f"{value} does not divide 10: use 10, 5, 2 or 1")
+    return value
+
+
+LabelResolution = Annotated[int, AfterValidator(_divides_ten)]
 
 
 class Model(BaseModel):
@@ -29,7 +38,9 @@ class Aoi(Model):
     bbox: tuple[float, float, float, float] | None = Field(
         None, description="west, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian"
     )
-    file: str | None = Field(None, description="GeoJSON, GeoPackage or GeoParquet file of polygons, in any CRS it names")
+    file: str | None = Field(
+        None, description="GeoJSON, GeoPackage or GeoParquet file of polygons, in any CRS it names"
+    )
     tiles: list[TileName] | None = Field(None, description="MGRS tiles, each whole", min_length=1)
 
     @model_validator(mode="after")
@@ -68,7 +79,9 @@ class Collection(Model):
 class Activity(Model):
     """Human activity: cells that meet no active pixel of any raster are dropped (OpenSentinelMap §3.1)."""
 
-    files: list[str] = Field(description="GeoTIFFs, such as VIIRS annual night lights; a pixel active in any of them counts", min_length=1)
+    files: list[str] = Field(
+        description="GeoTIFFs, such as VIIRS annual night lights; a pixel active in any of them counts", min_length=1
+    )
     threshold: float = Field(0.0, description="a pixel is active where its value is above this, in the raster's unit")
 
 
@@ -82,7 +95,9 @@ class Water(Model):
 class Cells(Model):
     """How a tile is sampled."""
 
-    strategy: Literal["lattice"] = Field("lattice", description="lattice: every cell of the zone's grid that the tile owns")
+    strategy: Literal["lattice"] = Field(
+        "lattice", description="lattice: every cell of the zone's grid that the tile owns"
+    )
     size_m: int = Field(
         1920, gt=0, le=9000, description="side of a cell in metres; a multiple of the coarsest resolution read "
         "(9000 at most: tiles share 9.8 km, and a cell must fit in one)",
@@ -104,7 +119,9 @@ class Intensity(Model):
 
     band: str = Field("B02", description="band whose brightness is looked at")
     percentile: float = Field(5.0, ge=0, le=100, description="percentile over the cell's valid pixels")
-    max_dn: int = Field(5000, gt=0, description="refuse the scene where that percentile is above this, in DN (10000 = reflectance 1)")
+    max_dn: int = Field(
+        5000, gt=0, description="refuse the scene where that percentile is above this, in DN (10000 = reflectance 1)"
+    )
 
 
 class Mask(Model):
@@ -112,8 +129,12 @@ class Mask(Model):
 
     bad: list[SclClass] = Field([0, 1, 3, 8, 9], description="SCL classes that count as bad")
     max_bad: Fraction = Field(0.25, description="largest share of bad pixels")
-    max_nodata: Fraction = Field(0.0, description="largest share of class 0 (no data); 0 is full coverage; always of all pixels")
-    max_cloud: Fraction | None = Field(None, description="largest share of cloud (classes 8, 9; shadow and cirrus not counted)")
+    max_nodata: Fraction = Field(
+        0.0, description="largest share of class 0 (no data); 0 is full coverage; always of all pixels"
+    )
+    max_cloud: Fraction | None = Field(
+        None, description="largest share of cloud (classes 8, 9; shadow and cirrus not counted)"
+    )
     max_shadow: Fraction | None = Field(None, description="largest share of cloud shadow (class 3)")
     min_snow: Fraction | None = Field(None, description="smallest share of snow (class 11)")
     max_snow: Fraction | None = Field(None, description="largest share of snow (class 11)")
@@ -207,11 +228,16 @@ Periods = Annotated[
 class LabelSource(Model):
     """Where vector labels come from."""
 
-    kind: Literal["pbf", "osm_xml"] = Field(description="pbf: an OpenStreetMap extract; osm_xml: a small .osm file, read by osmnx")
+    kind: Literal["pbf", "osm_xml"] = Field(
+        description="pbf: an OpenStreetMap extract; osm_xml: a small .osm file, read by osmnx"
+    )
     path: str = Field(description="the file")
-    licence: str = Field("© OpenStreetMap contributors, ODbL 1.0", description="licence and credit, as shown in stores and the report")
+    licence: str = Field(
+        "© OpenStreetMap contributors, ODbL 1.0", description="licence and credit, as shown in stores and the report"
+    )
     extent: tuple[float, float, float, float] | None = Field(
-        None, description="west, south, east, north in degrees that the extract covers; default: the box in the file's header"
+        None,
+        description="west, south, east, north in degrees that the extract covers; default: the box in the file's header",
     )
 
 
@@ -220,14 +246,7 @@ class LabelSet(Model):
 
     source: LabelSource = Field(description="where the features come from")
     ontology: str = Field(description="a file's path, or the name of one in config/ontologies")
-    resolution_m: int = Field(10, gt=0, le=10, description="pixel size of the label arrays; a divisor of 10 m")
-
-    @field_validator("resolution_m")
-    @classmethod
-    def _divides(cls, value: int) -> int:
-        if 10 % value:
-            raise ValueError(f"{value} does not divide 10: use 10, 5, 2 or 1")
-        return value
+    resolution_m: LabelResolution = Field(10, description="pixel size of the label arrays in metres; a divisor of 10")
 
 
 class Shares(Model):
@@ -248,10 +267,15 @@ class Split(Model):
     """How cells are split. The same ground is never in two splits."""
 
     by: Literal["tile", "block"] = Field(
-        "tile", description="tile: hash of seed and MGRS tile, as OpenSentinelMap; block: hash of seed and square block of cells"
+        "tile",
+        description="tile: hash of seed and MGRS tile, as OpenSentinelMap; block: hash of seed and square block of cells",
     )
     shares: Shares = Field(Shares(), description="shares of the three splits")
-    min_tiles: int = Field(10, ge=1, description="with fewer tiles that have cells, `tile` falls back to `block` (recorded in the index and the report)")
+    min_tiles: int = Field(
+        10,
+        ge=1,
+        description="with fewer tiles that have cells, `tile` falls back to `block` (recorded in the index and the report)",
+    )
     block_m: int = Field(9600, gt=0, description="side of a block in metres; rounded down to whole cells, at least one")
 
 
@@ -283,7 +307,9 @@ class Simulate(Model):
     years: list[int] = Field([2019, 2020], min_length=1, description="years with scenes")
     scenes_per_year: int = Field(7, ge=1, le=73, description="acquisitions of each tile in a year")
     dense: bool = Field(False, description="fill whole tiles instead of the sites only (for benchmarks)")
-    watermark: bool = Field(False, description="pixels say their scene, band, row and column instead of showing a landscape")
+    watermark: bool = Field(
+        False, description="pixels say their scene, band, row and column instead of showing a landscape"
+    )
     broken: list[Broken] = Field([], description="assets damaged on purpose")
 
 
@@ -294,7 +320,8 @@ class Config(Model):
     seed: int = Field(42, description="of every draw: cells, scene order, splits")
     aoi: Aoi = Field(description="area of interest")
     provider: str | dict[str, Any] = Field(
-        "simulated", description="name of a file in config/providers, or `{like: <name>, path: items.json}` for a local catalog shaped like that provider's"
+        "simulated",
+        description="name of a file in config/providers, or `{like: <name>, path: items.json}` for a local catalog shaped like that provider's",
     )
     collections: dict[str, Collection] = Field(description="collections and their bands", min_length=1)
     cells: Cells = Field(Cells(), description="how tiles are sampled")
@@ -311,7 +338,9 @@ class Config(Model):
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"periods: {', '.join(doubled)} named twice; give each its own name")
         if self.provider == "simulated" and self.simulate is None:
-            raise ValueError("simulate: is needed with `provider: simulated`; describe a world or name another provider")
+            raise ValueError(
+                "simulate: is needed with `provider: simulated`; describe a world or name another provider"
+            )
         return self
 
     def _check_bands(self) -> None:
@@ -321,16 +350,22 @@ class Config(Model):
         for key, collection in self.collections.items():
             known = COLLECTION_BANDS[key]
             if strange := [band for band in collection.bands if band not in known]:
-                raise ValueError(f"collections.{key}.bands: {strange[0]} is not a band of {key}; its bands are {', '.join(known)}")
+                raise ValueError(
+                    f"collections.{key}.bands: {strange[0]} is not a band of {key}; its bands are {', '.join(known)}"
+                )
             resolutions |= {known[band] for band in collection.bands}
         if wrong := [step for step in sorted(resolutions, reverse=True) if self.cells.size_m % step]:
             step = wrong[0]
             fit = max(step, self.cells.size_m // step * step)
-            raise ValueError(f"cells.size_m: {self.cells.size_m} m is not a multiple of the {step} m pixels that are read; use {fit}")
+            raise ValueError(
+                f"cells.size_m: {self.cells.size_m} m is not a multiple of the {step} m pixels that are read; use {fit}"
+            )
         if self.mask.intensity is not None:
             bands = self.collections["s2_l2a"].bands
             if self.mask.intensity.band not in bands:
-                raise ValueError(f"mask.intensity.band: {self.mask.intensity.band} is not read; use one of {', '.join(bands)}")
+                raise ValueError(
+                    f"mask.intensity.band: {self.mask.intensity.band} is not read; use one of {', '.join(bands)}"
+                )
 
     def all_periods(self) -> list[Period]:
         """The periods, spans expanded."""

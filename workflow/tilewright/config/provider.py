@@ -25,10 +25,15 @@ class ProviderCollection(Model):
 class Provider(Model):
     """A source of scenes."""
 
-    kind: Literal["api", "local"] = Field(description="api: a STAC API. local: an ItemCollection (.json) or stac-geoparquet (.parquet)")
+    kind: Literal["api", "local"] = Field(
+        description="api: a STAC API. local: an ItemCollection (.json) or stac-geoparquet (.parquet)"
+    )
     url: str | None = Field(None, description="root of the STAC API")
     path: str | None = Field(None, description="the local catalog; relative hrefs in it are relative to it")
-    tile_query: bool = Field(False, description="whether the API may be asked for one tile by `query` on grid:code (items are checked here in any case)")
+    tile_query: bool = Field(
+        False,
+        description="whether the API may be asked for one tile by `query` on grid:code (items are checked here in any case)",
+    )
     page_size: int = Field(100, ge=1, le=1000, description="items asked for at a time")
     licence: str = Field(description="licence of the imagery, as shown in stores and the report")
     attribution: str = Field(description="how to credit the imagery")

@@ -27,7 +27,13 @@ Unknown keys are errors. `recipes/` holds whole configs, `ontologies/` label ont
 
 def reference() -> str:
     """The whole text, Markdown."""
-    parts = [_HEAD, *_sections(Config, "", "A dataset"), "\n# Providers\n", _about(Provider), *_sections(Provider, "", "A provider")]
+    parts = [
+        _HEAD,
+        *_sections(Config, "", "A dataset"),
+        "\n# Providers\n",
+        _about(Provider),
+        *_sections(Provider, "", "A provider"),
+    ]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -100,7 +100,9 @@ class AreaOfInterest:
         Raises:
             TilewrightError: where no ground of the tile is in the area.
         """
-        outside = TilewrightError(f"tile {name} has no ground in the aoi ({self.text}): ask for a tile that has, or widen the aoi")
+        outside = TilewrightError(
+            f"tile {name} has no ground in the aoi ({self.text}): ask for a tile that has, or widen the aoi"
+        )
         if self.geometry is None:
             if name not in self._named:
                 raise outside
@@ -143,7 +145,9 @@ def load_aoi(aoi: Aoi) -> AreaOfInterest:
     if aoi.bbox is not None:
         west, south, east, north = aoi.bbox
         spans = [(west, east)] if west < east else [(west, 180.0), (-180.0, east)]
-        parts = np.array([shapely.box(left, south, right, north) for left, right in spans if left < right], dtype=object)
+        parts = np.array(
+            [shapely.box(left, south, right, north) for left, right in spans if left < right], dtype=object
+        )
         text = f"bbox {list(aoi.bbox)}"
     else:
         assert aoi.file is not None  # the model lets exactly one key through
@@ -179,18 +183,24 @@ def _read(file: str) -> NDArray[np.object_]:
         parquet = Path(file).suffix.lower() in (".parquet", ".geoparquet")
         table = gpd.read_parquet(file) if parquet else gpd.read_file(file)
     except Exception as error:  # pyogrio, pyarrow and geopandas each have their own
-        raise TilewrightError(f"aoi.file: {file} cannot be read ({error}); give GeoJSON, GeoPackage or GeoParquet") from error
+        raise TilewrightError(
+            f"aoi.file: {file} cannot be read ({error}); give GeoJSON, GeoPackage or GeoParquet"
+        ) from error
     if not isinstance(table, gpd.GeoDataFrame) or (table.geometry.isna() | table.geometry.is_empty).all():
         raise TilewrightError(f"aoi.file: {file} has no polygons; give an area")
     shapes = table.geometry[~(table.geometry.isna() | table.geometry.is_empty)]
     if strange := sorted(set(shapes.geom_type) - {"Polygon", "MultiPolygon"}):
-        raise TilewrightError(f"aoi.file: {file} has {', '.join(strange)} beside or instead of polygons; keep only polygons")
+        raise TilewrightError(
+            f"aoi.file: {file} has {', '.join(strange)} beside or instead of polygons; keep only polygons"
+        )
     if shapes.crs is None:
         raise TilewrightError(f"aoi.file: {file} names no CRS; set one, such as EPSG:4326")
     degrees = _to_degrees(shapes, file)
     west, south, east, north = shapely.total_bounds(degrees)
     if not (west >= -540 and east <= 540 and south >= -90 and north <= 90):
-        raise TilewrightError(f"aoi.file: {file} reaches {west:g} {south:g} {east:g} {north:g} degrees; its CRS is wrong")
+        raise TilewrightError(
+            f"aoi.file: {file} reaches {west:g} {south:g} {east:g} {north:g} degrees; its CRS is wrong"
+        )
     valid = shapely.make_valid(degrees)
     beyond = ~shapely.covers(_WORLD, valid)
     cut = [shapely.intersection(_shifted(valid[beyond], by), _WORLD) for by in (-360.0, 0.0, 360.0)]
@@ -252,7 +262,9 @@ def _envelopes() -> NDArray[np.object_]:
     """All tiles' boxes of longitude and latitude, a little wider than the tile, cut at the UTM zone's extremes."""
     row, lon, lat = _outlines()
     zone = tiles().epsg % 100
-    extremes = [(min(part.west for part in strips(each)), max(part.east for part in strips(each))) for each in range(1, 61)]
+    extremes = [
+        (min(part.west for part in strips(each)), max(part.east for part in strips(each))) for each in range(1, 61)
+    ]
     west, east = np.array(extremes)[zone - 1].T
     middle = central_meridian(1) + (zone - 1) * 6
     return shapely.box(
@@ -273,5 +285,7 @@ def _footprints(table: TileTable, rows: NDArray[np.intp]) -> NDArray[np.object_]
 
 def _ground(table: TileTable, rows: NDArray[np.intp]) -> NDArray[np.object_]:
     """Footprints of the tiles at `rows`, cut at their own zone's border."""
-    zones = np.array([shapely.union_all([shapely.box(p.west, p.south, p.east, p.north) for p in strips(z)]) for z in range(1, 61)])
+    zones = np.array(
+        [shapely.union_all([shapely.box(p.west, p.south, p.east, p.north) for p in strips(z)]) for z in range(1, 61)]
+    )
     return np.asarray(shapely.intersection(_footprints(table, rows), zones[table.epsg[rows] % 100 - 1]), dtype=object)

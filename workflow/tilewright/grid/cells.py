@@ -78,9 +78,17 @@ class CellTable:
         import pandas as pd
 
         lon, lat = self.centre
-        whole = {"ulx": self.ulx, "uly": self.uly, "size_m": np.full(len(self), self.size_m), "col": self.col, "row": self.row}
+        whole = {
+            "ulx": self.ulx,
+            "uly": self.uly,
+            "size_m": np.full(len(self), self.size_m),
+            "col": self.col,
+            "row": self.row,
+        }
         columns = {"cell_id": self.cell_id.astype(object), "tile": np.full(len(self), self.tile.name, object)}
-        numbers = {key: value.astype(np.int32) for key, value in {"epsg": np.full(len(self), self.tile.epsg), **whole}.items()}
+        numbers = {
+            key: value.astype(np.int32) for key, value in {"epsg": np.full(len(self), self.tile.epsg), **whole}.items()
+        }
         return pd.DataFrame({**columns, **numbers, "lon": lon, "lat": lat})
 
 

@@ -83,7 +83,11 @@ class TileTable:
 
     def __getitem__(self, index: int) -> Tile:
         return Tile(
-            str(self.name[index]), int(self.epsg[index]), int(self.ulx[index]), int(self.uly[index]), bool(self.land[index])
+            str(self.name[index]),
+            int(self.epsg[index]),
+            int(self.ulx[index]),
+            int(self.uly[index]),
+            bool(self.land[index]),
         )
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "TileTable":
@@ -123,7 +127,9 @@ def _squares(names: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.int
     return np.where(north, 32600, 32700) + zone, easting, rows * SQUARE_M
 
 
-def _origins(epsg: NDArray[np.int64], easting: NDArray[np.int64], northing: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def _origins(
+    epsg: NDArray[np.int64], easting: NDArray[np.int64], northing: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...]:
     """Upper-left corners of the tiles of the squares whose lower-left corners are given: whole 60 m from the equator."""
     top = northing + SQUARE_M
     south = EQUATOR_SOUTH_M - (EQUATOR_SOUTH_M - top) // 60 * 60

@@ -29,7 +29,9 @@ def cell_geobox(epsg: int, ulx: int, uly: int, size_m: int, resolution: int) -> 
 
     pixels, rest = divmod(size_m, resolution)
     if rest:
-        raise TilewrightError(f"{size_m} m is not a multiple of {resolution} m pixels: change cells.size_m or the bands")
+        raise TilewrightError(
+            f"{size_m} m is not a multiple of {resolution} m pixels: change cells.size_m or the bands"
+        )
     return GeoBox((pixels, pixels), Affine(resolution, 0, ulx, 0, -resolution, uly), epsg)
 
 

@@ -68,7 +68,9 @@ def cells_meeting(file: str, key: str, cells: CellTable, wanted: Callable[[NDArr
                 values = raster[0, rows, cols].values
             except Exception as error:  # a block that does not decode
                 raise TilewrightError(f"{key}: {file} is damaged ({error}); fetch it again") from error
-            met[start : start + _STRIP] = _overlap(strip, wanted(values, _nodata(values, raster.rio.nodata)), rows.start, cols.start)
+            met[start : start + _STRIP] = _overlap(
+                strip, wanted(values, _nodata(values, raster.rio.nodata)), rows.start, cols.start
+            )
     return Meeting(met, covered)
 
 
@@ -100,7 +102,9 @@ def _overlap(outlines: NDArray[np.object_], wanted: Bools, row: int, col: int) -
         if np.isnan(left):
             continue
         first_row, first_col = max(row, int(np.floor(top))), max(col, int(np.floor(left)))
-        part = wanted[first_row - row : max(0, int(np.ceil(bottom)) - row), first_col - col : max(0, int(np.ceil(right)) - col)]
+        part = wanted[
+            first_row - row : max(0, int(np.ceil(bottom)) - row), first_col - col : max(0, int(np.ceil(right)) - col)
+        ]
         y, x = np.nonzero(part)
         if not len(x):
             continue

@@ -122,12 +122,8 @@ def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndar
             min(edge.left for edge in edges), min(edge.bottom for edge in edges),
             max(edge.right for edge in edges), max(edge.top for edge in edges),
         )  # fmt: skip
-        rows_columns = [
-            (round((bounds[3] - edge.top) / step), round((edge.left - bounds[0]) / step)) for edge in edges
-        ]
-        windows = [
-            (row, column, *box.shape) for (row, column), box in zip(rows_columns, boxes, strict=True)
-        ]
+        rows_columns = [(round((bounds[3] - edge.top) / step), round((edge.left - bounds[0]) / step)) for edge in edges]
+        windows = [(row, column, *box.shape) for (row, column), box in zip(rows_columns, boxes, strict=True)]
     cube = stackstac.stack(
         [_item(asset)], assets=[asset.band], epsg=epsg, resolution=step, bounds=bounds, snap_bounds=False,
         dtype=dtype, fill_value=dtype.type(0), rescale=False, xy_coords=False, chunksize=_CHUNK,
@@ -135,7 +131,9 @@ def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndar
         errors_as_nodata=(),
     )  # fmt: skip
     plane = cube.data[0, 0]
-    return list(dask.compute(*[plane[row : row + height, column : column + width] for row, column, height, width in windows]))
+    return list(
+        dask.compute(*[plane[row : row + height, column : column + width] for row, column, height, width in windows])
+    )
 
 
 def _window(asset: Asset, box: GeoBox) -> tuple[float, float, int, int]:

@@ -100,12 +100,16 @@ def _levels(patch: Patch, resolution: int, average: bool) -> Iterator[_Level]:
         yield _encode(patch, side, block // 2)
 
 
-def _entries(level: _Level, first: bool, place: Frame, resolution: int, bits: int, offsets: list[int]) -> list[tuple[int, int, int, bytes]]:
+def _entries(
+    level: _Level, first: bool, place: Frame, resolution: int, bits: int, offsets: list[int]
+) -> list[tuple[int, int, int, bytes]]:
     """The entries of one image file directory: tag, type, number of values, values as bytes."""
     packed: list[tuple[int, int, int, bytes]] = []
 
     def add(tag: int, kind: str, values: Sequence[float]) -> None:
-        packed.append((tag, {"H": 3, "I": 4, "d": 12}[kind], len(values), struct.pack(f"<{len(values)}{kind}", *values)))
+        packed.append(
+            (tag, {"H": 3, "I": 4, "d": 12}[kind], len(values), struct.pack(f"<{len(values)}{kind}", *values))
+        )
 
     add(254, "I", [0 if first else 1])  # a reduced image of the first
     add(256, "I", [level.side])

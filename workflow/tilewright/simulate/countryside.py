@@ -32,7 +32,9 @@ def river(rng: np.random.Generator, side: float) -> tuple[list[Shape], LineStrin
     half = width / 2 * (1 + 0.25 * np.sin(2 * math.pi * 3 * t + 1) + 0.12 * np.sin(2 * math.pi * 11 * t))[:, None]
     bank = Polygon(np.concatenate([centre + normal * half, (centre - normal * half)[::-1]])).buffer(0)
     mouth = centre[int(0.62 * len(centre))]
-    stream = winding(rng, (0.12 * side, 0.5 * side), (float(mouth[0]), float(mouth[1])), 0.06 * side, side / 250, side / 6)
+    stream = winding(
+        rng, (0.12 * side, 0.5 * side), (float(mouth[0]), float(mouth[1])), 0.06 * side, side / 250, side / 6
+    )
     water = material("river", int(rng.integers(64)))
     shapes = [
         Shape("area", part, {"natural": "water", "water": "river"}, "ground", water) for part in polygons(bank, 100)
@@ -48,10 +50,21 @@ def lake(rng: np.random.Generator, side: float) -> list[Shape]:
     x, y, radius = 0.30 * side, 0.27 * side, min(850.0, 0.085 * side)
     outline = blob(rng, x, y, radius, 0.35)
     island = blob(rng, x + 0.2 * radius, y - 0.1 * radius, 0.16 * radius, 0.2, 24)
-    reeds = outline.buffer(0.12 * radius).difference(outline).intersection(shapely.box(x, y - 2 * radius, x + 2 * radius, y + 2 * radius))
-    shapes = [Shape("area", part, {"natural": "wetland", "wetland": "reedbed"}, "ground", material("wetland", 5)) for part in polygons(reeds, 2000)]
+    reeds = (
+        outline.buffer(0.12 * radius)
+        .difference(outline)
+        .intersection(shapely.box(x, y - 2 * radius, x + 2 * radius, y + 2 * radius))
+    )
+    shapes = [
+        Shape("area", part, {"natural": "wetland", "wetland": "reedbed"}, "ground", material("wetland", 5))
+        for part in polygons(reeds, 2000)
+    ]
     water = outline.difference(island)
-    shapes.append(Shape("area", water, {"natural": "water", "water": "lake", "name": "Lago Chiaro"}, "ground", material("lake", 9)))
+    shapes.append(
+        Shape(
+            "area", water, {"natural": "water", "water": "lake", "name": "Lago Chiaro"}, "ground", material("lake", 9)
+        )
+    )
     shapes.append(Shape("area", island, {"natural": "wood"}, "ground", material("leafwood", 11)))
     return shapes
 
@@ -68,7 +81,9 @@ def woods(rng: np.random.Generator, side: float, square: Polygon, keep_out: Base
         heading, parts = rng.uniform(0, math.pi), []
         for step in range(int(rng.integers(2, 6)) if number else 4):
             shift = (step - 1.5) * radius * 0.9
-            parts.append(blob(rng, x + shift * math.cos(heading), y + shift * math.sin(heading), radius * rng.uniform(0.6, 1.0)))
+            parts.append(
+                blob(rng, x + shift * math.cos(heading), y + shift * math.sin(heading), radius * rng.uniform(0.6, 1.0))
+            )
         wood = shapely.simplify(shapely.union_all(parts), 4).intersection(square).difference(taken)
         found += polygons(wood, 4000)
         taken = shapely.union_all([taken, wood])
@@ -86,7 +101,9 @@ def woods(rng: np.random.Generator, side: float, square: Polygon, keep_out: Base
             holes = polygons(hole, 1500)[:1]
             wood = wood.difference(shapely.union_all(holes)) if holes else wood
             shapes.append(Shape("area", wood, tags, "ground", material(kind, variant)))
-            shapes += [Shape("area", hole, {"landuse": "meadow"}, "ground", material("meadow", variant)) for hole in holes]
+            shapes += [
+                Shape("area", hole, {"landuse": "meadow"}, "ground", material("meadow", variant)) for hole in holes
+            ]
         else:
             shapes.append(Shape("area", wood, tags, "ground", material(kind, variant)))
         for part in polygons(core, 200_000):
@@ -95,7 +112,9 @@ def woods(rng: np.random.Generator, side: float, square: Polygon, keep_out: Base
             x, y = x + 0.3 * math.sqrt(part.area) * rng.normal(), y + 0.3 * math.sqrt(part.area) * rng.normal()
             stand = blob(rng, x, y, 0.22 * math.sqrt(part.area), 0.4).intersection(wood)
             other = "leafwood" if kind == "needlewood" else "needlewood"
-            shapes += [Shape("area", piece, None, "ground", material(other, variant + 7)) for piece in polygons(stand, 3000)]
+            shapes += [
+                Shape("area", piece, None, "ground", material(other, variant + 7)) for piece in polygons(stand, 3000)
+            ]
     return shapes
 
 
@@ -154,7 +173,12 @@ def fields(rng: np.random.Generator, regions: list[Polygon], obstacles: list[Bas
         # A commune favours some crops, so that the country is not the same salad everywhere.
         local = shares * rng.lognormal(0, 0.7, len(shares))
         local /= local.sum()
-        rings = _parcels(rng, np.array(region.exterior.coords)[:-1], float(rng.uniform(0, math.pi)), _PARCEL_M2 * float(rng.lognormal(0, 0.45)))
+        rings = _parcels(
+            rng,
+            np.array(region.exterior.coords)[:-1],
+            float(rng.uniform(0, math.pi)),
+            _PARCEL_M2 * float(rng.lognormal(0, 0.45)),
+        )
         outlines = [Polygon(ring) for ring in rings]
         hits: dict[int, list[int]] = {}
         for parcel, obstacle in tree.query(outlines, predicate="intersects").T:
@@ -165,5 +189,7 @@ def fields(rng: np.random.Generator, regions: list[Polygon], obstacles: list[Bas
             left: BaseGeometry = outline
             for obstacle in sorted(hits.get(index, [])):
                 left = left.difference(obstacles[obstacle])
-            shapes += [Shape("area", part, tags[kind], "ground", material(kind, variant)) for part in polygons(left, 2500)]
+            shapes += [
+                Shape("area", part, tags[kind], "ground", material(kind, variant)) for part in polygons(left, 2500)
+            ]
     return shapes

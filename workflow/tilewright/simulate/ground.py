@@ -29,7 +29,9 @@ _NODE_M = 600  # spacing of exact transformations between UTM and the site's pla
 _BURNING = threading.Lock()
 
 
-def _burn(pairs: Iterable[tuple[BaseGeometry, int]], shape: tuple[int, int], transform: Affine, dtype: str, fill: int = 0) -> np.ndarray:
+def _burn(
+    pairs: Iterable[tuple[BaseGeometry, int]], shape: tuple[int, int], transform: Affine, dtype: str, fill: int = 0
+) -> np.ndarray:
     """Values of polygons at the pixel centres that they cover, later ones over earlier ones."""
     with _BURNING:
         return rasterio.features.rasterize(pairs, shape, fill=fill, transform=transform, dtype=dtype)
@@ -67,17 +69,28 @@ def simulated_box(site: Site, place: Frame, dense: bool) -> Box:
         ahead = local.transform(100, 0, direction="INVERSE")
         turn = abs(math.atan2(ahead[1] - north, ahead[0] - east))
         count = int(2 * (half - COARSEST) / (math.cos(turn) + math.sin(turn))) // COARSEST - 1
-        return Box(int((place.uly - north) // COARSEST) - count // 2, int((east - place.ulx) // COARSEST) - count // 2, count, count)
+        return Box(
+            int((place.uly - north) // COARSEST) - count // 2,
+            int((east - place.ulx) // COARSEST) - count // 2,
+            count,
+            count,
+        )
     left, bottom, right, top = local.transform_bounds(-half, -half, half, half, direction="INVERSE")
     last = TILE_M // COARSEST
-    first_row, end_row = (max(0, min(last, edge)) for edge in (int((place.uly - top) // COARSEST), -int((bottom - place.uly) // COARSEST)))
-    first_column, end_column = (max(0, min(last, edge)) for edge in (int((left - place.ulx) // COARSEST), -int((place.ulx - right) // COARSEST)))
+    first_row, end_row = (
+        max(0, min(last, edge)) for edge in (int((place.uly - top) // COARSEST), -int((bottom - place.uly) // COARSEST))
+    )
+    first_column, end_column = (
+        max(0, min(last, edge)) for edge in (int((left - place.ulx) // COARSEST), -int((place.ulx - right) // COARSEST))
+    )
     if first_row >= end_row or first_column >= end_column:
         raise TilewrightError(f"simulate: site {site.name} does not meet tile {place.tile}: list tiles that contain it")
     return Box(first_row, first_column, end_row - first_row, end_column - first_column)
 
 
-def _local_grid(site: Site, place: Frame, box: Box, resolution: int, edges: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def _local_grid(
+    site: Site, place: Frame, box: Box, resolution: int, edges: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Site coordinates x, y of the pixel centres (or of all pixel corners) of the box: two arrays (rows, columns)."""
     row, column, rows, columns = box.pixels(resolution)
     shift, more = (0.0, 1) if edges else (0.5, 0)
@@ -161,7 +174,9 @@ class Ground:
         strength = texture_strength()[material]
         visible = 1 + strength * grain + 0.05 * patchy + 0.05 * slope
         infrared = 1 + 0.8 * strength * (0.6 * grain + 0.4 * octave("grain 3", 19)) - 0.05 * patchy + 0.05 * slope
-        return Cover(material, asphalt, roof, *(a.astype(np.float32, copy=False) for a in (visible, infrared, grain, height)))
+        return Cover(
+            material, asphalt, roof, *(a.astype(np.float32, copy=False) for a in (visible, infrared, grain, height))
+        )
 
     def _transform(self, resolution: float, row: int, column: int) -> Affine:
         """Of an image whose first pixel is (row, column) of the box."""
@@ -180,7 +195,10 @@ class Ground:
         if resolution > 10:
             fine, factor = self.cover(10), resolution // 10
             rows, columns = fine.asphalt.shape[0] // factor, fine.asphalt.shape[1] // factor
-            means = [share.reshape(rows, factor, columns, factor).mean(axis=(1, 3), dtype=np.float32) for share in (fine.asphalt, fine.roof)]
+            means = [
+                share.reshape(rows, factor, columns, factor).mean(axis=(1, 3), dtype=np.float32)
+                for share in (fine.asphalt, fine.roof)
+            ]
             return means[0], means[1]
         _, _, rows, columns = self._box.pixels(10)
         shares = np.zeros((2, rows, columns), np.float32)
@@ -201,5 +219,7 @@ class Ground:
             burnt = _burn(values, (height * _SAMPLES, columns * _SAMPLES), transform, "uint8")
             for index in (0, 1):
                 samples = (burnt == index + 1).reshape(height, _SAMPLES, columns, _SAMPLES)
-                shares[index, start : start + height] = samples.sum(axis=(1, 3), dtype=np.uint8) * np.float32(1 / _SAMPLES**2)
+                shares[index, start : start + height] = samples.sum(axis=(1, 3), dtype=np.uint8) * np.float32(
+                    1 / _SAMPLES**2
+                )
         return shares[0], shares[1]

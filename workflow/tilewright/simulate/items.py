@@ -26,7 +26,16 @@ BAND_ASSETS: Final[dict[str, tuple[str, str, float, float]]] = {
     "swir16": ("B11", "swir16", 1.61, 0.143), "swir22": ("B12", "swir22", 2.19, 0.242),
 }  # fmt: skip
 ASSET_FILES: Final[dict[str, str]] = {**{key: band[0] for key, band in BAND_ASSETS.items()}, "scl": "SCL"}
-_EXTENSIONS = ("grid/v1.1.0", "mgrs/v1.0.0", "processing/v1.1.0", "projection/v1.1.0", "sentinel-2/v1.0.0", "raster/v1.1.0", "view/v1.0.0", "eo/v1.1.0")
+_EXTENSIONS = (
+    "grid/v1.1.0",
+    "mgrs/v1.0.0",
+    "processing/v1.1.0",
+    "projection/v1.1.0",
+    "sentinel-2/v1.0.0",
+    "raster/v1.1.0",
+    "view/v1.0.0",
+    "eo/v1.1.0",
+)
 _PERCENTAGES: Final[dict[str, int]] = {
     "saturated_defective_pixel": 1, "dark_features": 2, "cloud_shadow": 3, "vegetation": 4, "not_vegetated": 5,
     "water": 6, "unclassified": 7, "medium_proba_clouds": 8, "high_proba_clouds": 9, "thin_cirrus": 10, "snow_ice": 11,
@@ -49,7 +58,12 @@ def footprint(world: World, scene: SimScene) -> BaseGeometry:
         normal, along = np.array([a, b]) / np.hypot(a, b), np.array([-b, a]) / np.hypot(a, b)
         foot = normal * c / np.hypot(a, b)
         far = 40 * max(box.columns, TILE_M // COARSEST)
-        strip = [foot + far * along, foot - far * along, foot - far * along - far * normal, foot + far * along - far * normal]
+        strip = [
+            foot + far * along,
+            foot - far * along,
+            foot - far * along - far * normal,
+            foot + far * along - far * normal,
+        ]
         area = area.intersection(Polygon([(scene.ulx + COARSEST * x, scene.uly - COARSEST * y) for x, y in strip]))
     to_degrees = pyproj.Transformer.from_crs(scene.epsg, 4326, always_xy=True)
 
@@ -63,14 +77,23 @@ def footprint(world: World, scene: SimScene) -> BaseGeometry:
 def _asset(scene: SimScene, key: str) -> dict[str, Any]:
     name = ASSET_FILES[key]
     resolution = RESOLUTION.get(name, SCL_RESOLUTION)
-    asset: dict[str, Any] = {"href": f"{scene.id}/{name}.tif", "type": "image/tiff; application=geotiff; profile=cloud-optimized"}
-    raster: dict[str, Any] = {"nodata": 0, "data_type": "uint8" if key == "scl" else "uint16", "spatial_resolution": resolution}
+    asset: dict[str, Any] = {
+        "href": f"{scene.id}/{name}.tif",
+        "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+    }
+    raster: dict[str, Any] = {
+        "nodata": 0,
+        "data_type": "uint8" if key == "scl" else "uint16",
+        "spatial_resolution": resolution,
+    }
     if key == "scl":
         asset["title"] = "Scene classification map (SCL)"
     else:
         _, common, centre, width = BAND_ASSETS[key]
         asset["title"] = f"{key} - {resolution}m"
-        asset["eo:bands"] = [{"name": name, "common_name": common, "center_wavelength": centre, "full_width_half_max": width}]
+        asset["eo:bands"] = [
+            {"name": name, "common_name": common, "center_wavelength": centre, "full_width_half_max": width}
+        ]
         # As in the real items: the offset is listed although `earthsearch:boa_offset_applied` says it is in the pixels.
         raster |= {"scale": 0.0001, "offset": -0.1}
     side = TILE_M // resolution
@@ -123,7 +146,9 @@ def _properties(world: World, scene: SimScene, counts: np.ndarray, outline: Base
         "s2:datatake_id": scene.datatake,
         "s2:datatake_type": "INS-NOBS",
         "s2:datastrip_id": f"S2{unit}_OPER_MSI_L2A_DS_SIMU_{made}_S{sensed}_N{baseline}",
-        "s2:reflectance_conversion_factor": round(1 + 0.0334 * float(np.cos(2 * np.pi * (scene.day_of_year - 3) / 365)), 12),
+        "s2:reflectance_conversion_factor": round(
+            1 + 0.0334 * float(np.cos(2 * np.pi * (scene.day_of_year - 3) / 365)), 12
+        ),
         "datetime": taken,
         "s2:sequence": "0",
         "earthsearch:payload_id": f"simulated/{hashlib.blake2b(scene.id.encode(), digest_size=16).hexdigest()}",
@@ -138,7 +163,9 @@ def item(world: World, scene: SimScene, counts: np.ndarray) -> dict[str, Any]:
     `counts`: pixels of each SCL class in the simulated part, class 0 to 11.
     """
     outline = footprint(world, scene)
-    left_out = {broken.asset for broken in world.settings.broken if broken.scene == scene.id and broken.how == "no_asset"}
+    left_out = {
+        broken.asset for broken in world.settings.broken if broken.scene == scene.id and broken.how == "no_asset"
+    }
     return {
         "type": "Feature",
         "stac_version": "1.0.0",

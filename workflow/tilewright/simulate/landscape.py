@@ -76,9 +76,13 @@ def landscape(seed: int, site: Site) -> list[Shape]:
     water = next(shape.geometry for shape in lake if "water" in (shape.tags or {}))
     grounds = [river, lake, quarry, works, *([town[0]] for town in built)]
     solid = [shape.geometry for group in grounds for shape in group if shape.kind == "area"]
-    woods = countryside.woods(rng("woods"), side, square, shapely.union_all([geometry.buffer(25) for geometry in solid]))
+    woods = countryside.woods(
+        rng("woods"), side, square, shapely.union_all([geometry.buffer(25) for geometry in solid])
+    )
     regions = countryside.communes(rng("communes"), side, square)
-    fields = countryside.fields(rng("fields"), regions, solid + [shape.geometry for shape in woods if shape.kind == "area"])
+    fields = countryside.fields(
+        rng("fields"), regions, solid + [shape.geometry for shape in woods if shape.kind == "area"]
+    )
     roads = settlement.network(rng("roads"), side, places, regions, water)
     fixed = [*woods, *lake, *river, *quarry, *works, *(shape for town in built for shape in town), *roads]
     farms = _scattered(_farms(rng("farms"), site), fixed)

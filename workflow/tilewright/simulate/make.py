@@ -76,7 +76,9 @@ def _write_all(world: World, directory: Path, damage: dict[tuple[str, str], Brok
     with ThreadPoolExecutor(_THREADS) as pool:
         if not world.settings.watermark:
             list(pool.map(world.prepare, sorted({scene.tile for scene in scenes})))
-        for number, counts in enumerate(pool.map(lambda scene: _write_scene(world, scene, directory, damage), scenes), 1):
+        for number, counts in enumerate(
+            pool.map(lambda scene: _write_scene(world, scene, directory, damage), scenes), 1
+        ):
             print(f"simulate: {scenes[number - 1].id} ({number} of {len(scenes)})", file=sys.stderr)
             yield counts
 

@@ -13,7 +13,18 @@ from tilewright.simulate.seeded import digest, generator
 Weather = Literal["clear", "cumulus", "overcast", "swath", "snow", "hazy"]
 # With few scenes a year the first of these are kept.
 _YEAR: tuple[Weather, ...] = ("clear", "cumulus", "snow", "clear", "overcast", "swath", "hazy")
-_MORE: tuple[Weather, ...] = ("clear", "clear", "cumulus", "clear", "overcast", "clear", "cumulus", "clear", "swath", "snow")
+_MORE: tuple[Weather, ...] = (
+    "clear",
+    "clear",
+    "cumulus",
+    "clear",
+    "overcast",
+    "clear",
+    "cumulus",
+    "clear",
+    "swath",
+    "snow",
+)
 _CYCLE_DAYS, _CYCLE_ORBITS = 10, 143  # Sentinel-2's repeat cycle; its twin follows after half of it
 _EPOCH = date(2015, 7, 1)
 

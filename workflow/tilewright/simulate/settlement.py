@@ -37,10 +37,17 @@ def towns(rng: np.random.Generator, side: float, river: LineString) -> list[Town
             x, y = (-0.12 * side, 0.10 * side) if number == 0 else rng.uniform(-0.46 * side, 0.46 * side, 2)
             apart = all(math.hypot(x - other.x, y - other.y) > 3 * (radius + other.radius) / 2 + 500 for other in found)
             dry = river.distance(Point(x, y)) > 1.5 * radius + 120
-            wild = math.hypot(x - 0.3 * side, y - 0.27 * side) < 0.14 * side or math.hypot(x - 0.33 * side, y + 0.36 * side) < 0.1 * side
+            wild = (
+                math.hypot(x - 0.3 * side, y - 0.27 * side) < 0.14 * side
+                or math.hypot(x - 0.33 * side, y + 0.36 * side) < 0.1 * side
+            )
             if number == 0 or (apart and dry and not wild):
                 name = "Montebruna" if number == 0 else f"Borgo {number}"
-                found.append(Town(name, float(x), float(y), radius, float(rng.uniform(0, math.pi)), blob(rng, x, y, radius, 0.35)))
+                found.append(
+                    Town(
+                        name, float(x), float(y), radius, float(rng.uniform(0, math.pi)), blob(rng, x, y, radius, 0.35)
+                    )
+                )
                 break
     return found
 
@@ -58,7 +65,9 @@ def _streets(rng: np.random.Generator, town: Town) -> list[LineString]:
             u, v = (t, np.full_like(t, offset)) if family == 0 else (np.full_like(t, offset), t)
             bent_u = u + 34 * np.sin(v / 260 + phase[0]) + 14 * np.sin(v / 90 + phase[1])
             bent_v = v + 34 * np.sin(u / 240 + phase[2]) + 14 * np.sin(u / 80 + phase[3])
-            lines.append(LineString(np.column_stack([town.x + c * bent_u - s * bent_v, town.y + s * bent_u + c * bent_v])))
+            lines.append(
+                LineString(np.column_stack([town.x + c * bent_u - s * bent_v, town.y + s * bent_u + c * bent_v]))
+            )
     inside = town.outline.buffer(-14)
     pieces = shapely.get_parts(shapely.intersection(np.array(lines), inside))
     return [piece for piece in pieces if piece.geom_type == "LineString" and piece.length > 60]
@@ -78,7 +87,11 @@ def _houses(rng: np.random.Generator, town: Town, streets: list[LineString], fre
             back = 13 + rng.uniform(0, 5, len(at)) + 2 * middle
             x, y = points[:, 0] - side * back * np.sin(angle), points[:, 1] + side * back * np.cos(angle)
             along = rng.uniform(9, 14, len(at)) + 7 * middle
-            made.append(rectangles(x, y, along, rng.uniform(8, 11, len(at)) + 4 * middle, angle)[rng.uniform(size=len(at)) < 0.88])
+            made.append(
+                rectangles(x, y, along, rng.uniform(8, 11, len(at)) + 4 * middle, angle)[
+                    rng.uniform(size=len(at)) < 0.88
+                ]
+            )
     houses = np.concatenate(made) if made else np.array([], dtype=object)
     blocked = np.zeros(len(houses), bool)
     if len(houses):
@@ -110,7 +123,11 @@ def build(rng: np.random.Generator, town: Town, main: bool) -> list[Shape]:
     for number, street in enumerate(streets):
         open_parts = street.difference(shapely.union_all(free)) if free else street
         tags = {"highway": _CLASSES[number % 4]}
-        shapes += [Shape("line", part, tags, "asphalt", width=7.0) for part in shapely.get_parts(open_parts) if part.length > 20]
+        shapes += [
+            Shape("line", part, tags, "asphalt", width=7.0)
+            for part in shapely.get_parts(open_parts)
+            if part.length > 20
+        ]
     # Terraces share walls in real towns; here houses stand apart, a few metres between them.
     for number, house in enumerate(_houses(rng, town, streets, free)):
         kind = "yes" if number % 3 else "house"
@@ -118,11 +135,22 @@ def build(rng: np.random.Generator, town: Town, main: bool) -> list[Shape]:
     shapes.append(Shape("point", Point(town.x, town.y), {"place": "town" if main else "village", "name": town.name}))
     if main:
         angle = np.linspace(0, 2 * math.pi, 17)
-        ring = np.column_stack([town.x + 0.55 * radius + 17 * np.cos(angle), town.y - 0.2 * radius + 17 * np.sin(angle)])
+        ring = np.column_stack(
+            [town.x + 0.55 * radius + 17 * np.cos(angle), town.y - 0.2 * radius + 17 * np.sin(angle)]
+        )
         ring[-1] = ring[0]
         # A closed line that is not an area.
-        shapes.append(Shape("line", LineString(ring), {"highway": "primary", "junction": "roundabout"}, "asphalt", width=9.0))
-        path = winding(rng, (town.x + 0.15 * radius, town.y + 0.1 * radius), (town.x + 0.45 * radius, town.y + 0.4 * radius), 30, 12, 150)
+        shapes.append(
+            Shape("line", LineString(ring), {"highway": "primary", "junction": "roundabout"}, "asphalt", width=9.0)
+        )
+        path = winding(
+            rng,
+            (town.x + 0.15 * radius, town.y + 0.1 * radius),
+            (town.x + 0.45 * radius, town.y + 0.4 * radius),
+            30,
+            12,
+            150,
+        )
         shapes.append(Shape("line", path, {"highway": "footway"}))
     return shapes
 
@@ -151,7 +179,13 @@ def works(rng: np.random.Generator, town: Town) -> list[Shape]:
                     lot = rectangle(hall_x, hall_y, 0.7 * along / columns, 0.6 * across / rows, angle)
                     shapes.append(Shape("area", lot, {"amenity": "parking"}, "asphalt"))
                     continue
-                hall = rectangle(hall_x, hall_y, along / columns * rng.uniform(0.5, 0.75), across / rows * rng.uniform(0.45, 0.7), angle)
+                hall = rectangle(
+                    hall_x,
+                    hall_y,
+                    along / columns * rng.uniform(0.5, 0.75),
+                    across / rows * rng.uniform(0.45, 0.7),
+                    angle,
+                )
                 bright = material("foil" if (i + 2 * j) % 3 == 0 else "works", 5 * i + j)
                 shapes.append(Shape("area", hall, {"building": "industrial"}, "ground", bright))
     glass = rectangle(east + 100 * size, south - 560 * size, 320 * size, 180 * size, angle)
@@ -159,7 +193,9 @@ def works(rng: np.random.Generator, town: Town) -> list[Shape]:
     return shapes
 
 
-def network(rng: np.random.Generator, side: float, places: list[Town], regions: list[Polygon], lake: BaseGeometry) -> list[Shape]:
+def network(
+    rng: np.random.Generator, side: float, places: list[Town], regions: list[Polygon], lake: BaseGeometry
+) -> list[Shape]:
     """Motorway, railway, roads between the settlements, country roads and tracks on the communes' borders but not in the lake."""
     half = side / 2
     square = shapely.box(-half, -half, half, half)
@@ -175,7 +211,10 @@ def network(rng: np.random.Generator, side: float, places: list[Town], regions: 
     shapes.append(Shape("line", railway, {"railway": "rail"}, "asphalt", width=9.0))
     main = places[0]
     for place in places[1:]:
-        nearest = min((other for other in places if other is not place), key=lambda other: math.hypot(other.x - place.x, other.y - place.y))
+        nearest = min(
+            (other for other in places if other is not place),
+            key=lambda other: math.hypot(other.x - place.x, other.y - place.y),
+        )
         for other, kind, width in ((main, "primary", 10.0), (nearest, "secondary", 9.0)):
             if other is main and kind == "secondary":
                 continue
@@ -185,7 +224,11 @@ def network(rng: np.random.Generator, side: float, places: list[Town], regions: 
             shapes.append(Shape("line", link, {"highway": kind}, "asphalt", width=width))
     for x in (-half, half):
         road = winding(rng, (main.x, main.y), (x, main.y + 0.1 * x), 0.02 * side, 70, 2500).intersection(square)
-        shapes += [Shape("line", part, {"highway": "primary"}, "asphalt", width=10.0) for part in shapely.get_parts(road) if part.length > 20]
+        shapes += [
+            Shape("line", part, {"highway": "primary"}, "asphalt", width=10.0)
+            for part in shapely.get_parts(road)
+            if part.length > 20
+        ]
     borders = shapely.line_merge(shapely.union_all([region.exterior for region in regions]))
     inner = square.buffer(-1).difference(shapely.buffer(lake, 120).buffer(-105))
     for number, border in enumerate(shapely.get_parts(borders.intersection(inner))):

@@ -61,7 +61,12 @@ def rectangles(x: np.ndarray, y: np.ndarray, along: np.ndarray, across: np.ndarr
 
 
 def winding(
-    rng: np.random.Generator, start: tuple[float, float], end: tuple[float, float], swing: float, step: float, wave: float
+    rng: np.random.Generator,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    swing: float,
+    step: float,
+    wave: float,
 ) -> LineString:
     """A line from `start` to `end` that swings up to about `swing` metres aside, in bends of about `wave` metres."""
     a, b = np.array(start), np.array(end)
@@ -69,7 +74,9 @@ def winding(
     t = np.linspace(0, 1, max(3, int(length / step)))
     aside = np.zeros_like(t)
     for part in range(1, 5):
-        aside += rng.normal(0, 1) / part * np.sin(2 * math.pi * t * length / wave * part / 2 + rng.uniform(0, 2 * math.pi))
+        aside += (
+            rng.normal(0, 1) / part * np.sin(2 * math.pi * t * length / wave * part / 2 + rng.uniform(0, 2 * math.pi))
+        )
     aside *= swing / 2 * np.minimum(1, 8 * np.minimum(t, 1 - t))
     normal = np.array([a[1] - b[1], b[0] - a[0]]) / length
     return LineString(a + t[:, None] * (b - a) + aside[:, None] * normal)

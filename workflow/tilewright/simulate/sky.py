@@ -38,11 +38,16 @@ def sun(scene: SimScene, lat: float) -> tuple[float, float]:
     hour = math.radians(-22.5)
     phi, delta = math.radians(lat), math.radians(declination)
     elevation = math.asin(math.sin(phi) * math.sin(delta) + math.cos(phi) * math.cos(delta) * math.cos(hour))
-    azimuth = math.atan2(-math.cos(delta) * math.sin(hour), math.cos(phi) * math.sin(delta) - math.sin(phi) * math.cos(delta) * math.cos(hour))
+    azimuth = math.atan2(
+        -math.cos(delta) * math.sin(hour),
+        math.cos(phi) * math.sin(delta) - math.sin(phi) * math.cos(delta) * math.cos(hour),
+    )
     return math.degrees(azimuth) % 360, max(5.0, math.degrees(elevation))
 
 
-def _noise(seed: int, scene: SimScene, name: str, y: np.ndarray, x: np.ndarray, scales: tuple[float, ...]) -> np.ndarray:
+def _noise(
+    seed: int, scene: SimScene, name: str, y: np.ndarray, x: np.ndarray, scales: tuple[float, ...]
+) -> np.ndarray:
     total = np.zeros((len(y), len(x)), np.float32)
     weight = np.float32(1)
     for number, scale in enumerate(scales):
@@ -82,7 +87,11 @@ def sky_over(seed: int, scene: SimScene, lat: float, box: Box) -> Sky | None:
         opacity = np.clip(opacity + np.float32(0.35), 0, 1)
     shadow = opacity[margin - down : margin - down + rows, margin - right : margin - right + columns]
     light = 1 - np.float32(0.58) * shadow
-    brightness = np.clip(np.float32(0.72) + np.float32(0.3) * (mass[inner] - np.float32(threshold)) + np.float32(0.1) * fine[inner], 0.4, 1.15)
+    brightness = np.clip(
+        np.float32(0.72) + np.float32(0.3) * (mass[inner] - np.float32(threshold)) + np.float32(0.1) * fine[inner],
+        0.4,
+        1.15,
+    )
     veil = _noise(seed, scene, "veil", y / 3, x, (2600, 1000))[inner]
     cirrus = np.clip((veil - np.float32(0.62)) * 2, 0, 1)
     return Sky(*(np.ascontiguousarray(a, dtype=np.float32) for a in (opacity[inner], brightness, light, cirrus)))

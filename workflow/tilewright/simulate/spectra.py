@@ -166,7 +166,14 @@ class Spectra:
                 clay = self._clay[index, variant]
                 soil = self._wet[index, variant] * _mix(clay=clay, loam=1 - clay)
                 rows.append(
-                    _reflectance(kind, day, self._days[index, variant], self._vigour[index, variant], soil, self._tint[index, variant])
+                    _reflectance(
+                        kind,
+                        day,
+                        self._days[index, variant],
+                        self._vigour[index, variant],
+                        soil,
+                        self._tint[index, variant],
+                    )
                 )
         return np.array(rows)
 

@@ -65,7 +65,9 @@ def _check(values: np.ndarray) -> Watermark | str:
     if isinstance(mark, str):
         return mark
     height, width = values.shape
-    expected = encode(mark.scene, mark.band, np.arange(mark.row, mark.row + height), np.arange(mark.column, mark.column + width))
+    expected = encode(
+        mark.scene, mark.band, np.arange(mark.row, mark.row + height), np.arange(mark.column, mark.column + width)
+    )
     wrong = np.argwhere(expected != values)
     if not len(wrong):
         return mark
@@ -95,7 +97,9 @@ def decode_watermark(array: np.ndarray) -> Watermark:
             flipping them back makes sense of them, else where they first disagree.
     """
     if array.ndim != 2:
-        raise TilewrightError(f"watermark: the array has {array.ndim} axes {array.shape}; give one band, rows by columns")
+        raise TilewrightError(
+            f"watermark: the array has {array.ndim} axes {array.shape}; give one band, rows by columns"
+        )
     values = array.astype(np.int64)
     if not np.array_equal(values, array):
         raise TilewrightError("watermark: values are not whole numbers: the pixels were scaled or resampled")

@@ -40,7 +40,9 @@ class World:
         self._scenes = schedule(settings)
         self._by_id = {scene.id: scene for scene in self._scenes}
         if settings.watermark and len(self._scenes) > watermark.MOST_SCENES:
-            raise TilewrightError(f"simulate: {len(self._scenes)} scenes; a watermark tells {watermark.MOST_SCENES} apart: make fewer")
+            raise TilewrightError(
+                f"simulate: {len(self._scenes)} scenes; a watermark tells {watermark.MOST_SCENES} apart: make fewer"
+            )
         self._boxes = {
             tile: simulated_box(site, frame(tile), settings.dense) for site in settings.sites for tile in site.tiles
         }
@@ -122,7 +124,9 @@ class World:
         resolution = RESOLUTION.get(asset, SCL_RESOLUTION)
         row, column = (scene.uly - uly) / resolution, (ulx - scene.ulx) / resolution
         if row != int(row) or column != int(column):
-            raise TilewrightError(f"simulate: ({ulx}, {uly}) is not a corner of a {resolution} m pixel of tile {scene.tile}")
+            raise TilewrightError(
+                f"simulate: ({ulx}, {uly}) is not a corner of a {resolution} m pixel of tile {scene.tile}"
+            )
         found = np.zeros((height, width), np.uint8 if asset == "SCL" else np.uint16)
         first_row, first_column, rows, columns = self.reach(scene, resolution)
         top, bottom = max(int(row), first_row), min(int(row) + height, first_row + rows)
@@ -143,7 +147,11 @@ class World:
         resolution = RESOLUTION.get(asset, SCL_RESOLUTION)
         first_row, first_column, height, width = self._boxes[scene.tile].pixels(resolution)
         if self.settings.watermark:
-            values = np.full((len(rows), len(columns)), 4, np.uint8) if asset == "SCL" else watermark.encode(scene.number, asset, rows, columns)
+            values = (
+                np.full((len(rows), len(columns)), 4, np.uint8)
+                if asset == "SCL"
+                else watermark.encode(scene.number, asset, rows, columns)
+            )
         else:
             down, right = rows - first_row, columns - first_column
             if self.settings.dense:
@@ -200,7 +208,12 @@ class World:
             if tile not in self._grounds:
                 site, place = self.site(tile), frame(tile)
                 self._grounds[tile] = Ground(
-                    self.settings.seed, site, place, self._boxes[tile], self._placed[site.name], background(self.settings.seed, site)
+                    self.settings.seed,
+                    site,
+                    place,
+                    self._boxes[tile],
+                    self._placed[site.name],
+                    background(self.settings.seed, site),
                 )
             return self._grounds[tile].cover(resolution)
 
@@ -224,7 +237,9 @@ class World:
         material = cover.material[rows][:, columns]
         hold = np.where(material_flags(WATER), 0, np.where(material_flags(WOOD), 0.35, 1)).astype(np.float32)
         sealed = cover.asphalt[rows][:, columns] + cover.roof[rows][:, columns]
-        amount = np.clip(cover.height[rows][:, columns] * 4 + cover.grain[rows][:, columns] * np.float32(0.4) + np.float32(0.3), 0, 1)
+        amount = np.clip(
+            cover.height[rows][:, columns] * 4 + cover.grain[rows][:, columns] * np.float32(0.4) + np.float32(0.3), 0, 1
+        )
         return amount * hold[material] * (1 - np.float32(0.6) * sealed)
 
     def _band(self, scene: SimScene, band: str, rows: Index, columns: Index) -> np.ndarray:
@@ -260,7 +275,11 @@ class World:
         material = cover.material[rows][:, columns]
         classes = of_material[material]
         classes[cover.asphalt[rows][:, columns] + cover.roof[rows][:, columns] > np.float32(0.5)] = 5
-        dark = material_flags(WOOD)[material] & (cover.visible[rows][:, columns] < np.float32(0.86)) & (table[:, BANDS.index("B08")] < 2000)[material]
+        dark = (
+            material_flags(WOOD)[material]
+            & (cover.visible[rows][:, columns] < np.float32(0.86))
+            & (table[:, BANDS.index("B08")] < 2000)[material]
+        )
         classes[dark] = 2
         if scene.weather == "snow":
             classes[self._snow(cover, rows, columns) > np.float32(_SNOW_SHOWS)] = 11

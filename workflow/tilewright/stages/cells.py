@@ -62,7 +62,13 @@ def make_cells(tile: str, settings: CellsSettings, output: Path) -> None:
     counts["kept"] = len(cells)
     log.info("tile %s: %s", tile, ", ".join(f"{count} {reason}" for reason, count in counts.items()))
     table = _table(cells, _rank(draw[rows]))
-    metadata = {"tile": tile, "size_m": settings.size_m, "strategy": settings.strategy, "seed": settings.seed, "counts": counts}
+    metadata = {
+        "tile": tile,
+        "size_m": settings.size_m,
+        "strategy": settings.strategy,
+        "seed": settings.seed,
+        "counts": counts,
+    }
     write_table(table, output, metadata)
 
 
@@ -113,7 +119,9 @@ def _water(cells: CellTable, water: Water | None) -> NDArray[np.bool_]:
     """Which cells are wholly water: covered by the raster, and no pixel of another value (or nodata) overlaps them."""
     if water is None:
         return np.zeros(len(cells), bool)
-    meeting = cells_meeting(water.file, "cells.water.file", cells, lambda values, nodata: ~np.isin(values, water.values) | nodata)
+    meeting = cells_meeting(
+        water.file, "cells.water.file", cells, lambda values, nodata: ~np.isin(values, water.values) | nodata
+    )
     return meeting.covered & ~meeting.met
 
 

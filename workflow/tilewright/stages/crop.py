@@ -33,7 +33,12 @@ class _Progress:
 
 
 def make_crop(
-    cells: Path, scenes: Path, masks: Path, settings: CropSettings, patches: Path, selection: Path,
+    cells: Path,
+    scenes: Path,
+    masks: Path,
+    settings: CropSettings,
+    patches: Path,
+    selection: Path,
     reader: Reader | None = None,
 ) -> None:
     """Write the selection and the chosen patches.
@@ -63,13 +68,17 @@ def make_crop(
             try:
                 _fill(spool, counts, used, cell_table, found, groups, reader, previous, progress)
             except BrokenAssetError as error:
-                log.warning("scene %s is broken (%s): its cells take the next candidate", error.asset.scene_id, error.why)
+                log.warning(
+                    "scene %s is broken (%s): its cells take the next candidate", error.asset.scene_id, error.why
+                )
                 candidates.broken[error.asset.scene_id] = error.why
                 continue
             break
         _write(patches, spool, counts, used, candidates, settings, groups, size_m, reader.version)
     write_table(chosen, selection, {"tile": settings.tile, "period": settings.period, "rule": _rule_words(settings)})
-    log.info("%d patches of %d cells; pieces read %d, reused %d", len(used), len(cell_table), progress.read, progress.reused)
+    log.info(
+        "%d patches of %d cells; pieces read %d, reused %d", len(used), len(cell_table), progress.read, progress.reused
+    )
 
 
 def _rule_words(settings: CropSettings) -> dict[str, object]:
@@ -131,7 +140,9 @@ def _read(
     """Read one band of one scene for the cells in `table`, harmonise it and put it into the spool, encoded."""
     asset = scene_asset(scene, band)
     if asset is None:
-        raise BrokenAssetError(Asset(scene.scene_id, band, "", 0, (0, 0, 0, 0, 0, 0), (0, 0)), "is not listed by the item")
+        raise BrokenAssetError(
+            Asset(scene.scene_id, band, "", 0, (0, 0, 0, 0, 0, 0), (0, 0)), "is not listed by the item"
+        )
     for at, stored in reader.read(asset, boxes(table, group.resolution)):
         pixels, clipped = (stored, 0) if band == SCL else harmonised(stored, scene.dn_offset)
         key = (missing[at], scene.scene_id, band)

@@ -24,7 +24,12 @@ FORMAT = "tilewright-series-1"
 SCALE_FACTOR = 1e-4  # reflectance = DN × this (Sentinel-2 Products Specification Document, quantification value 10000)
 
 _WORDS = ("scene_id", "platform", "processing_baseline")
-_NUMBERS = {"relative_orbit": np.int32, "dn_offset": np.int32, "bad_fraction": np.float32, "nodata_fraction": np.float32}
+_NUMBERS = {
+    "relative_orbit": np.int32,
+    "dn_offset": np.int32,
+    "bad_fraction": np.float32,
+    "nodata_fraction": np.float32,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,9 @@ def make_group(cells: Path, patches: Sequence[Path], settings: GroupSettings, ou
             entries = _entries(coords)
             kept = table[table["cell_id"].isin(entries)].reset_index(drop=True)
             _write_collection(store, stores, coords, entries, kept, groups_of(collection, bands), settings, size_m)
-            log.info("%s: %d series of up to %d dates", collection, len(kept), max(map(len, entries.values()), default=0))
+            log.info(
+                "%s: %d series of up to %d dates", collection, len(kept), max(map(len, entries.values()), default=0)
+            )
 
 
 def _attrs(settings: GroupSettings) -> dict[str, object]:
@@ -183,6 +190,12 @@ def _coordinates(
     variables["scl_class"] = ("scl_class", np.array(SCL_CLASSES, object))
     variables["dates"] = ("cell", np.array([len(entries[cell]) for cell in cells["cell_id"]], np.int32))
     variables["cell_id"] = ("cell", cells["cell_id"].to_numpy(object))
-    for name, kind in (("epsg", np.int32), ("ulx", np.float64), ("uly", np.float64), ("lon", np.float64), ("lat", np.float64)):
+    for name, kind in (
+        ("epsg", np.int32),
+        ("ulx", np.float64),
+        ("uly", np.float64),
+        ("lon", np.float64),
+        ("lat", np.float64),
+    ):
         variables[name] = ("cell", cells[name].to_numpy(kind))
     return xr.Dataset(coords=variables)

@@ -31,7 +31,9 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     parts = [read_table(path) for path in zones]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if rows.empty:
-        raise TilewrightError("the AOI holds no whole cell: enlarge aoi, or lower cells.size_m or the filters under cells")
+        raise TilewrightError(
+            "the AOI holds no whole cell: enlarge aoi, or lower cells.size_m or the filters under cells"
+        )
     rows = rows.sort_values(["tile", "row", "col"], kind="stable", ignore_index=True)
     documents = [table_metadata(path) for path in zones]
     summaries: dict[str, Any] = {tile: summary for document in documents for tile, summary in document["tiles"].items()}

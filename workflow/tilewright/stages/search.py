@@ -30,5 +30,7 @@ def make_search(settings: SearchSettings, output: Path) -> None:
         log.warning("tile %s has no scene from %s to %s", settings.tile, settings.start, settings.end)
     log.info("%d scenes, %d refused", len(scenes), sum(bool(scene.refused) for scene in scenes))
     write_table(
-        scene_table(scenes), output, {"tile": settings.tile, "start": str(settings.start), "end": str(settings.end), "scenes": len(scenes)}
+        scene_table(scenes),
+        output,
+        {"tile": settings.tile, "start": str(settings.start), "end": str(settings.end), "scenes": len(scenes)},
     )

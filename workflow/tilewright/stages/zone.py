@@ -86,8 +86,12 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None
     time, bad = coords["time"].values, coords["bad_fraction"].values
     found = [time[row][~np.isnat(time[row])] if row >= 0 else time[:0].ravel() for row in at]
     rows["dates"] = np.array([len(one) for one in found], np.int32)
-    rows["first_date"] = pd.Series([one.min() if len(one) else np.datetime64("NaT", "us") for one in found], dtype="datetime64[us]")
-    rows["last_date"] = pd.Series([one.max() if len(one) else np.datetime64("NaT", "us") for one in found], dtype="datetime64[us]")
+    rows["first_date"] = pd.Series(
+        [one.min() if len(one) else np.datetime64("NaT", "us") for one in found], dtype="datetime64[us]"
+    )
+    rows["last_date"] = pd.Series(
+        [one.max() if len(one) else np.datetime64("NaT", "us") for one in found], dtype="datetime64[us]"
+    )
     mean_bad = [float(bad[row, : len(one)].mean()) if len(one) else np.nan for row, one in zip(at, found, strict=True)]
     rows["mean_bad_fraction"] = np.array(mean_bad, np.float32)
     for group in (name for name in store.groups() if name.split("/")[-1].startswith("r")):
@@ -107,15 +111,21 @@ def _add_labels(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> dict
         at = _joined(rows, part)
         rows["labels_path"] = f"tiles/{tile.tile}/labels.zarr.zip"
         rows[f"{name}_row"] = at
-        rows[f"{name}_coverage"] = np.where(at >= 0, part["coverage"].values[at] if part.sizes["cell"] else np.nan, np.nan).astype("float32")
-        rows[f"{name}_labelled"] = np.where(at >= 0, part["labelled"].values[at] if part.sizes["cell"] else np.nan, np.nan).astype("float32")
+        rows[f"{name}_coverage"] = np.where(
+            at >= 0, part["coverage"].values[at] if part.sizes["cell"] else np.nan, np.nan
+        ).astype("float32")
+        rows[f"{name}_labelled"] = np.where(
+            at >= 0, part["labelled"].values[at] if part.sizes["cell"] else np.nan, np.nan
+        ).astype("float32")
         count = part["class_count"].values
         total = np.maximum(count.sum(axis=-1), 1)
         column = {int(value): at for at, value in enumerate(part["value"].values)}
         for channel, channel_name in enumerate(part["channel"].values):
             for class_name, value in classes_of(part.attrs["ontology"], str(channel_name)):
                 share = count[:, channel, column[value]] / total[:, channel] if len(count) else np.zeros(1)
-                rows[share_column(name, str(channel_name), class_name)] = np.where(at >= 0, share[at], np.nan).astype("float32")
+                rows[share_column(name, str(channel_name), class_name)] = np.where(at >= 0, share[at], np.nan).astype(
+                    "float32"
+                )
     return described
 
 
@@ -142,7 +152,9 @@ def _period_summary(folder: Path) -> dict[str, Any]:
     used = chosen[chosen["status"] == "used"]
     time = scenes.set_index("scene_id")["datetime"]
     reasons = Counter(str(reason).split(":")[0] for reason in chosen.loc[chosen["status"] == "refused", "reason"])
-    broken = sorted({f"{row.scene_id}: {row.reason}" for row in chosen.itertuples() if str(row.reason).startswith("broken")})
+    broken = sorted(
+        {f"{row.scene_id}: {row.reason}" for row in chosen.itertuples() if str(row.reason).startswith("broken")}
+    )
     return {
         "scenes": len(scenes), "scenes_used": int(used["scene_id"].nunique()), "patches": len(used),
         "unneeded": int((chosen["status"] == "unneeded").sum()), "scenes_by_month": months_of(scenes["datetime"]),

@@ -85,6 +85,8 @@ def replacing_tree(path: str | Path) -> Iterator[Path]:
         _sync_directory(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise TilewrightError(f"cannot write {path}: {error.strerror or error}; free space there, then run again") from error
+        raise TilewrightError(
+            f"cannot write {path}: {error.strerror or error}; free space there, then run again"
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -1,9 +1,9 @@
 """The patch store: what crop writes and group reads, one chunk for each (patch, band) so that chunks can be reused.
 
-    <collection>                 coordinates of the patches (dimension `patch`)
-    <collection>/r10m            reflectance (patch, band, y, x) uint16, harmonised DN; zeros, clipped (patch, band)
-    <collection>/r20m, r60m      likewise
-    <collection>/scl             scl (patch, y, x) uint8
+<collection>                 coordinates of the patches (dimension `patch`)
+<collection>/r10m            reflectance (patch, band, y, x) uint16, harmonised DN; zeros, clipped (patch, band)
+<collection>/r20m, r60m      likewise
+<collection>/scl             scl (patch, y, x) uint8
 """
 
 from dataclasses import dataclass
@@ -148,7 +148,9 @@ def pixels_of(store: StoreReader, group: Group, patch: int, size_m: int) -> np.n
         try:
             plane = store.chunk(group.array, group.index(patch, at), (side, side), group.dtype)
         except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-            raise TilewrightError(f"{store.path}: {group.array} is damaged ({error}); delete the file and run again") from error
+            raise TilewrightError(
+                f"{store.path}: {group.array} is damaged ({error}); delete the file and run again"
+            ) from error
         if plane is None:
             raise TilewrightError(f"{store.path}: {group.array} lacks patch {patch}; delete the file and run again")
         planes.append(plane)

@@ -1,5 +1,6 @@
 """Parquet tables with a small JSON document about the whole table, the same bytes for the same rows."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ def write_table(table: pd.DataFrame, path: str | Path, metadata: dict[str, Any],
     The bytes depend on the rows, the metadata and the library versions only.
     """
     if isinstance(table, gpd.GeoDataFrame):
-        from geopandas.io.arrow import _geopandas_to_arrow
-
-        arrow = _geopandas_to_arrow(table, index=False, write_covering_bbox=True)
+        # geopandas writes GeoParquet's own metadata, but takes none of ours: it is added on the way through memory.
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False, write_covering_bbox=True)
+        arrow = pq.read_table(buffer)
     else:
         arrow = pa.Table.from_pandas(table, preserve_index=False)
     document = json.dumps(metadata, sort_keys=True, separators=(",", ":")).encode()

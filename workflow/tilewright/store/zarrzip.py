@@ -60,7 +60,9 @@ class StoreWriter:
         self._zip = self._stack.enter_context(zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if kind is None:
                 with warnings.catch_warnings():
@@ -80,15 +82,28 @@ class StoreWriter:
         self._zip.writestr(info, data)
 
     def array(
-        self, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...], dims: tuple[str, ...],
-        attrs: dict[str, Any] | None = None, fill_value: int = 0,
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        chunks: tuple[int, ...],
+        dims: tuple[str, ...],
+        attrs: dict[str, Any] | None = None,
+        fill_value: int = 0,
     ) -> None:
         """Declare array `name` ("group/sub/name"). Chunks that are never put read as `fill_value`."""
         item = np.dtype(dtype).itemsize
         shuffle: Literal["bitshuffle", "shuffle"] = "bitshuffle" if item > 1 else "shuffle"
         self._arrays[name] = zarr.create_array(
-            self._memory, name=name, shape=shape, dtype=dtype, chunks=chunks, dimension_names=dims, fill_value=fill_value,
-            attributes=attrs or {}, compressors=[BloscCodec(typesize=item, cname="zstd", clevel=_LEVEL, shuffle=shuffle)],
+            self._memory,
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            chunks=chunks,
+            dimension_names=dims,
+            fill_value=fill_value,
+            attributes=attrs or {},
+            compressors=[BloscCodec(typesize=item, cname="zstd", clevel=_LEVEL, shuffle=shuffle)],
         )
 
     def put(self, name: str, index: tuple[int, ...], data: np.ndarray) -> None:
@@ -109,7 +124,9 @@ class StoreWriter:
             encoding[str(key)] = {"chunks": tuple(max(1, size) for size in variable.shape)} if variable.ndim else {}
             if variable.dtype.kind == "M":
                 encoding[str(key)] |= _TIME_ENCODING
-        dataset.to_zarr(self._memory, group=group or None, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
+        dataset.to_zarr(
+            self._memory, group=group or None, mode="a", zarr_format=3, consolidated=False, encoding=encoding
+        )
 
 
 class StoreReader:
