@@ -50,7 +50,7 @@ def project(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def series(project: Project) -> Any:
     """The tile's series as any reader of Zarr opens it, in stored DN."""
-    store = zarr.storage.ZipStore(project.tile("29RKH") / "series.zarr.zip", mode="r")
+    store: Any = zarr.storage.ZipStore(project.tile("29RKH") / "series.zarr.zip", mode="r")
     return xr.open_datatree(store, engine="zarr", mask_and_scale=False)
 
 

@@ -100,7 +100,8 @@ def test_features_are_those_that_pyosmium_reads(extract: Path, features: gpd.Geo
     """Every building, road and place whose bounding box meets the ground read is there, with its shape's length."""
     west, south, east, north = AOI  # the AOI is inside the ground read, cells and margin
     told: dict[tuple[str, int], int] = {}
-    for item in osmium.FileProcessor(str(extract)).with_locations():
+    file: Any = osmium.FileProcessor(str(extract)).with_locations()
+    for item in file:
         if item.is_way() and ("building" in item.tags or "highway" in item.tags):
             places = [(node.location.lon, node.location.lat) for node in item.nodes if node.location.valid()]
             lon, lat = np.array(places).T
@@ -125,19 +126,11 @@ def test_the_table_says_where_it_comes_from_and_what_was_rejected(
 ) -> None:
     """Rejected: areas by a relation of which a way is not in the extract (it ends at the border), no others."""
     keys = {
-        "landuse",
-        "natural",
-        "place",
-        "building",
-        "leisure",
-        "waterway",
-        "highway",
-        "amenity",
-        "aeroway",
-        "military",
-    }
+        "landuse", "natural", "place", "building", "leisure", "waterway", "highway", "amenity", "aeroway", "military",
+    }  # fmt: skip
     ways, relations = set(), []
-    for item in osmium.FileProcessor(str(extract)):
+    file: Any = osmium.FileProcessor(str(extract))
+    for item in file:
         if item.is_way():
             ways.add(item.id)
         elif (

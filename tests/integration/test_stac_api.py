@@ -94,7 +94,11 @@ def test_pages_of_any_size_end_and_repeated_items_count_once(size: int, dataset,
 def test_an_api_that_ignores_the_tile_gives_the_tiles_scenes_all_the_same(dataset, server: StacServer, tmp_path: Path):
     strange = json.loads(json.dumps(server.items[0]))
     own = next(item for item in server.items if item["id"][4:9] == TILE)
-    strange |= {"id": "neighbour", "bbox": own["bbox"], "geometry": own["geometry"]}  # of another tile, on the same ground
+    strange |= {
+        "id": "neighbour",
+        "bbox": own["bbox"],
+        "geometry": own["geometry"],
+    }  # of another tile, on the same ground
     server.items.append(strange)
     server.tile_query = False
     expected = search(dataset(local=tmp_path / "items.json"), tmp_path / "local.parquet").read_bytes()
@@ -125,18 +129,27 @@ def test_what_passes_is_asked_again(path: str, status: int, dataset, server: Sta
     ],
     ids=["502", "429", "no landing", "bad request", "a page of words", "JSON of an error", "a list", "landing of words"],
 )  # fmt: skip
-def test_a_server_that_keeps_failing_is_one_error_and_no_file(path: str, fault: Fault, why: str, dataset, server: StacServer, tmp_path: Path):
+def test_a_server_that_keeps_failing_is_one_error_and_no_file(
+    path: str, fault: Fault, why: str, dataset, server: StacServer, tmp_path: Path
+):
     server.faults[path] = fault
     with pytest.raises(TilewrightError) as raised:
         search(dataset(), tmp_path / "out" / "scenes.parquet")
     message = str(raised.value)
-    assert f"tile {TILE}, 2019-01-01 to 2019-12-31" in message and server.url in message and "run again" in message and why in message
+    assert (
+        f"tile {TILE}, 2019-01-01 to 2019-12-31" in message
+        and server.url in message
+        and "run again" in message
+        and why in message
+    )
     assert "\n" not in message and not (tmp_path / "out").exists()
     if fault.status in (502, 429, 503):
         assert server.asked[path] == find._RETRIES + 1
 
 
-def test_a_failure_after_the_first_page_gives_no_part_of_the_answer(dataset, server: StacServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_after_the_first_page_gives_no_part_of_the_answer(
+    dataset, server: StacServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     answer = server.search
 
     def second_page_fails(asked: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +164,9 @@ def test_a_failure_after_the_first_page_gives_no_part_of_the_answer(dataset, ser
     assert not (tmp_path / "scenes.parquet").exists()
 
 
-def test_a_server_that_loses_items_between_pages_is_found_out(dataset, server: StacServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_loses_items_between_pages_is_found_out(
+    dataset, server: StacServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     answer = server.search
 
     def skipping(asked: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +209,9 @@ class Pixels:
         from tilewright.config.settings import MaskSettings, parsed
 
         settings = parsed(MaskSettings, self.config.settings("mask", tile=TILE))
-        make_mask(self.folder / "cells.parquet", self.folder / "scenes.parquet", settings, self.folder / "masks.parquet")
+        make_mask(
+            self.folder / "cells.parquet", self.folder / "scenes.parquet", settings, self.folder / "masks.parquet"
+        )
         return self
 
     def crop(self) -> "Pixels":
@@ -206,7 +223,9 @@ class Pixels:
         return self
 
     def bytes(self) -> list[bytes]:
-        return [(self.folder / name).read_bytes() for name in ("masks.parquet", "selection.parquet", "patches.zarr.zip")]
+        return [
+            (self.folder / name).read_bytes() for name in ("masks.parquet", "selection.parquet", "patches.zarr.zip")
+        ]
 
     @property
     def selection(self) -> pd.DataFrame:
@@ -226,14 +245,19 @@ def truth(dataset, tmp_path: Path) -> list[bytes]:
     return Pixels(dataset(), tmp_path / "truth").mask().crop().bytes()
 
 
-def test_pixels_come_through_http_as_from_the_disk(dataset, world: Path, server: StacServer, truth: list[bytes], tmp_path: Path):
+def test_pixels_come_through_http_as_from_the_disk(
+    dataset, world: Path, server: StacServer, truth: list[bytes], tmp_path: Path
+):
     for item in server.items:
         for each in item["assets"].values():
             each["href"] = str(world / each["href"])
     local = tmp_path / "files.json"
     local.write_text(json.dumps({"type": "FeatureCollection", "features": server.items}))
     config = config_of(world, "")
-    config |= {**dataset().config.model_dump(mode="json", exclude_none=True), "provider": {"like": "earth-search", "path": str(local)}}
+    config |= {
+        **dataset().config.model_dump(mode="json", exclude_none=True),
+        "provider": {"like": "earth-search", "path": str(local)},
+    }
     masks, selection, patches = Pixels(DatasetConfig.load(config, ROOT), tmp_path / "disk").mask().crop().bytes()
     assert [masks, selection] == truth[:2]
     # a scene's digest holds its hrefs; all pixels are the same
@@ -242,7 +266,9 @@ def test_pixels_come_through_http_as_from_the_disk(dataset, world: Path, server:
 
 @pytest.mark.parametrize("status", [404, 410])
 @pytest.mark.parametrize("name", ["SCL", "B02"])
-def test_a_file_that_is_gone_is_recorded_and_the_next_scene_serves(name: str, status: int, dataset, server: StacServer, tmp_path: Path):
+def test_a_file_that_is_gone_is_recorded_and_the_next_scene_serves(
+    name: str, status: int, dataset, server: StacServer, tmp_path: Path
+):
     server.faults[asset(NEWEST, name)] = Fault(status)
     made = Pixels(dataset(), tmp_path / "made").mask().crop()
     newest = made.selection[made.selection["scene_id"] == NEWEST]
@@ -253,7 +279,9 @@ def test_a_file_that_is_gone_is_recorded_and_the_next_scene_serves(name: str, st
 
 @pytest.mark.parametrize("beyond", [0, 16384], ids=["at the opening", "half way"])
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-def test_what_passes_is_read_again_and_changes_nothing(status: int, beyond: int, dataset, server: StacServer, truth: list[bytes], tmp_path: Path):
+def test_what_passes_is_read_again_and_changes_nothing(
+    status: int, beyond: int, dataset, server: StacServer, truth: list[bytes], tmp_path: Path
+):
     for name in ("SCL", "B02"):
         server.faults[asset(NEWEST, name)] = Fault(status, times=3, beyond=beyond)
     assert Pixels(dataset(), tmp_path / "made").mask().crop().bytes() == truth
@@ -261,15 +289,23 @@ def test_what_passes_is_read_again_and_changes_nothing(status: int, beyond: int,
 
 
 # a file of classes is so small that it comes whole with its opening
-@pytest.mark.parametrize(("name", "beyond"), [("SCL", 0), ("B02", 0), ("B02", 16384)], ids=["SCL", "B02", "B02 half way"])
+@pytest.mark.parametrize(
+    ("name", "beyond"), [("SCL", 0), ("B02", 0), ("B02", 16384)], ids=["SCL", "B02", "B02 half way"]
+)
 @pytest.mark.parametrize("status", [403, 429, 503])
-def test_an_outage_fails_the_job_and_changes_no_dataset(name: str, status: int, beyond: int, dataset, server: StacServer, tmp_path: Path):
+def test_an_outage_fails_the_job_and_changes_no_dataset(
+    name: str, status: int, beyond: int, dataset, server: StacServer, tmp_path: Path
+):
     server.faults[asset(NEWEST, name)] = Fault(status, beyond=beyond)
     made = Pixels(dataset(), tmp_path / "made")
     with pytest.raises(TilewrightError) as raised:
         made.mask().crop()
     message = str(raised.value)
-    assert f"scene {NEWEST}, asset {name}" in message and "run again when the provider answers" in message and "\n" not in message
+    assert (
+        f"scene {NEWEST}, asset {name}" in message
+        and "run again when the provider answers" in message
+        and "\n" not in message
+    )
     assert (name == "B02") == (made.folder / "masks.parquet").exists()
     assert made.nothing_half_written()
 
@@ -290,7 +326,9 @@ def test_a_host_that_refuses_is_an_outage(dataset, server: StacServer, tmp_path:
     assert made.nothing_half_written()
 
 
-def test_bytes_that_are_corrupt_when_fetched_again_are_evidence(dataset, world: Path, server: StacServer, tmp_path: Path):
+def test_bytes_that_are_corrupt_when_fetched_again_are_evidence(
+    dataset, world: Path, server: StacServer, tmp_path: Path
+):
     folder = tmp_path / "world"
     folder.mkdir()
     for scene in world.iterdir():
@@ -310,7 +348,9 @@ def test_bytes_that_are_corrupt_when_fetched_again_are_evidence(dataset, world: 
     assert server.asked[asset(NEWEST, "B02")] >= before + 2, "fetched again before it was given up"
 
 
-def test_bytes_that_are_corrupt_once_only_are_no_evidence(dataset, server: StacServer, truth: list[bytes], tmp_path: Path):
+def test_bytes_that_are_corrupt_once_only_are_no_evidence(
+    dataset, server: StacServer, truth: list[bytes], tmp_path: Path
+):
     server.faults[asset(NEWEST, "B02")] = Fault(200, b"<html>one moment</html>", times=2)
     assert Pixels(dataset(), tmp_path / "made").mask().crop().bytes() == truth
 

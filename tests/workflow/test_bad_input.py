@@ -166,7 +166,14 @@ def test_a_wrong_config_gets_one_message_that_names_key_and_mend(name: str, worl
     assert [part for part in parts if part not in message] == [], message
 
 
-DRY_RUN = ["two faults at once", "inverted period", "AOI in the sea", "AOI file without CRS", "tile that does not exist", "extract missing"]
+DRY_RUN = [
+    "two faults at once",
+    "inverted period",
+    "AOI in the sea",
+    "AOI file without CRS",
+    "tile that does not exist",
+    "extract missing",
+]
 
 
 @pytest.mark.parametrize("name", DRY_RUN)
@@ -181,7 +188,10 @@ def test_snakemake_shows_that_message_once_and_no_stack(name: str, world: Path, 
     assert not project.results.exists()
 
 
-@pytest.mark.parametrize(("tile", "message"), [("32TQM", "tile 32TQM has no ground in the aoi"), ("35JAA", "tile 35JAA is not a Sentinel-2 tile")])
+@pytest.mark.parametrize(
+    ("tile", "message"),
+    [("32TQM", "tile 32TQM has no ground in the aoi"), ("35JAA", "tile 35JAA is not a Sentinel-2 tile")],
+)
 def test_asking_for_a_tile_outside_the_aoi_names_it(tile: str, message: str, world: Path, tmp_path: Path):
     project = small(world, tmp_path / "work")
     run = project.run(f"results/small/tiles/{tile}/series.zarr.zip", options=("--dry-run",), good=False)
@@ -222,7 +232,9 @@ class Chain:
             "zone": ["--tiles-folder", str(self.project.tile("")), "--tiles", self.tile, "--periods", *config.periods, "--labels", "--output", "zone.parquet"],
             "index": ["--zones", "zone.parquet", "--output", "index.parquet", "--statistics", "statistics.json", "--collection", "collection.json"],
         }  # fmt: skip
-        command = [str(self.path(each)) if each.endswith((".parquet", ".zip", ".json")) else each for each in arguments[stage]]
+        command = [
+            str(self.path(each)) if each.endswith((".parquet", ".zip", ".json")) else each for each in arguments[stage]
+        ]
         if stage != "zone":
             command += ["--settings", config.settings(stage, tile=self.tile, period=period)]
         code = main([stage, *command])
@@ -261,7 +273,9 @@ def with_items(chain: Chain, world: Path, edit: Callable[[Items], object]) -> Ch
             asset["href"] = str(world / asset["href"])
     edit(items)
     folder = chain.project.directory.parent
-    chain.project.edited(**local(text(folder, json.dumps({"type": "FeatureCollection", "features": items}), "items.json")))
+    chain.project.edited(
+        **local(text(folder, json.dumps({"type": "FeatureCollection", "features": items}), "items.json"))
+    )
     return chain
 
 
@@ -311,7 +325,9 @@ SCENES: dict[str, tuple[Callable[[Items, Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_scene_that_cannot_serve_is_recorded_and_the_next_one_serves(name: str, chain: Chain, world: Path, tmp_path: Path):
+def test_a_scene_that_cannot_serve_is_recorded_and_the_next_one_serves(
+    name: str, chain: Chain, world: Path, tmp_path: Path
+):
     edit, reason = SCENES[name]
     with_items(chain, world, lambda items: edit(items, tmp_path)).well("cells", "search", "mask", "crop")
     rows = chain.selection()
@@ -408,7 +424,9 @@ def test_parquet_that_is_no_stac_is_named(chain: Chain, tmp_path: Path):
     assert f"catalog {tmp_path / 'items.parquet'}" in chain.error
 
 
-def test_a_catalog_named_from_a_folder_above_finds_its_files(chain: Chain, world: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_catalog_named_from_a_folder_above_finds_its_files(
+    chain: Chain, world: Path, monkeypatch: pytest.MonkeyPatch
+):
     chain.well("cells", "search", "mask", "crop")
     chosen = chain.selection()
     below = chain.project.directory / "a" / "b"
@@ -493,7 +511,13 @@ def test_crop_reads_again_what_a_damaged_earlier_store_lost(how: str, cropped: C
 
 @pytest.mark.parametrize("how", ["gone", "empty", "truncated", "wordy"])
 @pytest.mark.parametrize(
-    ("file", "stage"), [("cells.parquet", "mask"), ("year/scenes.parquet", "mask"), ("year/scenes.parquet", "crop"), ("year/masks.parquet", "crop")]
+    ("file", "stage"),
+    [
+        ("cells.parquet", "mask"),
+        ("year/scenes.parquet", "mask"),
+        ("year/scenes.parquet", "crop"),
+        ("year/masks.parquet", "crop"),
+    ],
 )
 def test_a_damaged_table_is_named(file: str, stage: str, how: str, cropped: Chain):
     for output in ("year/patches.zarr.zip", "year/selection.parquet"):
@@ -513,7 +537,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of half a megabyte of its own."""
     place = tmp_path / "disk"
     place.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)], check=False, capture_output=True).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)], check=False, capture_output=True
+        ).returncode
+    ):
         pytest.skip("only root can mount a small disk to fill")
     try:
         yield place

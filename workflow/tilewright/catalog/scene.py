@@ -107,9 +107,16 @@ def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection) -
         processing_baseline=baseline, datatake=_datatake(properties, item["id"]),
         cloud_cover=float(properties.get("eo:cloud_cover", "nan")), dn_offset=offset or 0, radiometry=evidence,
         refused=refused, assets=document,
-        digest=hashlib.blake2b(f"{item['id']} {offset} {baseline} {document}".encode(), digest_size=8).hexdigest(),
+        digest=_digest(item["id"], offset, baseline, str(properties.get("s2:generation_time", "")), assets),
         item=json.dumps(item, sort_keys=True, separators=(",", ":"), default=str),
     )  # fmt: skip
+
+
+def _digest(scene_id: str, offset: int | None, baseline: str, generated: str, assets: dict[str, dict[str, Any]]) -> str:
+    """Of what decides the scene's pixels, not of where they are: hrefs may move, or be signed anew."""
+    grids = {band: (asset["epsg"], asset["transform"], asset["shape"]) for band, asset in assets.items()}
+    text = json.dumps([scene_id, offset, baseline, generated, grids], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:

@@ -334,7 +334,11 @@ class Config(Model):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         self._check_bands()
+        if "series" in self.labels:
+            raise ValueError("labels.series: the name is taken by the imagery's columns in the index; use another")
         names = [period.name for period in self.all_periods()]
+        if not names:
+            raise ValueError("periods: is empty; give at least one period")
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"periods: {', '.join(doubled)} named twice; give each its own name")
         if self.provider == "simulated" and self.simulate is None:

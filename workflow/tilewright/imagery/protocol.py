@@ -1,12 +1,14 @@
 """What a reader of imagery does, and how it says that a file is broken."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from tilewright.catalog import Asset
+
+GONE: Final = "is gone"  # how `BrokenAssetError.why` begins where there is no such file
 
 
 class BrokenAssetError(Exception):
@@ -16,10 +18,10 @@ class BrokenAssetError(Exception):
     time-out) is a TilewrightError instead and fails the job: outages must not change a dataset.
     """
 
-    def __init__(self, asset: Asset, why: str) -> None:
-        super().__init__(f"{asset.band} {why}")
-        self.asset = asset
-        self.why = f"{asset.band} {why}"
+    def __init__(self, scene_id: str, band: str, why: str) -> None:
+        super().__init__(f"{band} {why}")
+        self.scene_id = scene_id
+        self.why = f"{band} {why}"
 
 
 class Reader(Protocol):

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from tilewright.catalog import Asset
 from tilewright.errors import TilewrightError
-from tilewright.imagery.protocol import BrokenAssetError
+from tilewright.imagery.protocol import GONE, BrokenAssetError
 
 T = TypeVar("T")
 
@@ -63,11 +63,13 @@ class StackReader:
             except (rasterio.errors.RasterioError, RuntimeError, OSError) as error:
                 message = _message(error)
                 if _missing(asset, message):
-                    raise BrokenAssetError(asset, "is gone (404)") from error
+                    raise BrokenAssetError(
+                        asset.scene_id, asset.band, GONE + (" (no such file)" if _is_local(asset) else " (404)")
+                    ) from error
                 if _corrupt(asset, message):
                     seen_corrupt += 1
                     if seen_corrupt == 2:  # corrupt again on a refetch: no passing fault
-                        raise BrokenAssetError(asset, "is corrupt") from error
+                        raise BrokenAssetError(asset.scene_id, asset.band, "is corrupt") from error
                     if _is_local(asset):
                         continue
                 if attempt == _TRIES:

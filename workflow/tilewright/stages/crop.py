@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tilewright.catalog import Asset, Scene, scene_asset, scenes_of
+from tilewright.catalog import Scene, scene_asset, scenes_of
 from tilewright.config.bands import SCL_CLASSES
 from tilewright.config.settings import CropSettings
 from tilewright.imagery import BrokenAssetError, Reader, StackReader
@@ -68,10 +68,8 @@ def make_crop(
             try:
                 _fill(spool, counts, used, cell_table, found, groups, reader, previous, progress)
             except BrokenAssetError as error:
-                log.warning(
-                    "scene %s is broken (%s): its cells take the next candidate", error.asset.scene_id, error.why
-                )
-                candidates.broken[error.asset.scene_id] = error.why
+                log.warning("scene %s is broken (%s): its cells take the next candidate", error.scene_id, error.why)
+                candidates.broken[error.scene_id] = error.why
                 continue
             break
         _write(patches, spool, counts, used, candidates, settings, groups, size_m, reader.version)
@@ -140,9 +138,7 @@ def _read(
     """Read one band of one scene for the cells in `table`, harmonise it and put it into the spool, encoded."""
     asset = scene_asset(scene, band)
     if asset is None:
-        raise BrokenAssetError(
-            Asset(scene.scene_id, band, "", 0, (0, 0, 0, 0, 0, 0), (0, 0)), "is not listed by the item"
-        )
+        raise BrokenAssetError(scene.scene_id, band, "is not listed by the item")
     for at, stored in reader.read(asset, boxes(table, group.resolution)):
         pixels, clipped = (stored, 0) if band == SCL else harmonised(stored, scene.dn_offset)
         key = (missing[at], scene.scene_id, band)

@@ -56,7 +56,7 @@ def make_group(cells: Path, patches: Sequence[Path], settings: GroupSettings, ou
         stores = [stack.enter_context(StoreReader(path)) for path in patches]
         store = stack.enter_context(StoreWriter(output, _attrs(settings)))
         for collection, bands in settings.bands.items():
-            coords = [one.group(collection).load() for one in stores]
+            coords = [one.loaded(collection) for one in stores]
             entries = _entries(coords)
             kept = table[table["cell_id"].isin(entries)].reset_index(drop=True)
             _write_collection(store, stores, coords, entries, kept, groups_of(collection, bands), settings, size_m)

@@ -10,8 +10,9 @@ from odc.geo.geobox import GeoBox
 from tilewright.catalog import Scene, scene_asset, scenes_of
 from tilewright.config.bands import COLLECTION_BANDS, NO_DATA, SCL_CLASSES, SCL_RESOLUTION
 from tilewright.config.settings import MaskSettings
+from tilewright.errors import TilewrightError
 from tilewright.grid import cell_geobox
-from tilewright.imagery import BrokenAssetError, Reader, StackReader
+from tilewright.imagery import GONE, BrokenAssetError, Reader, StackReader
 from tilewright.store import read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
     cannot be read; its counts are then 0).
 
     Raises:
-        TilewrightError: when a source stays unreachable.
+        TilewrightError: when a source stays unreachable, or no file of any of several scenes is there.
     """
     reader = reader or StackReader()
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
@@ -42,11 +43,23 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
         part.insert(0, "scene_id", scene.scene_id)
         parts.append(part.assign(brightness=brightness, broken=broken))
         log.info("%d of %d scenes: %s%s", at, len(found), scene.scene_id, f" ({broken})" if broken else "")
+    gone = [part["broken"].iloc[0] for part in parts if len(part) and f" {GONE}" in part["broken"].iloc[0]]
+    if len(gone) == len(parts) >= 2:
+        # One scene may vanish from a catalog; all of them at once is a disk that is not mounted or a mirror that moved.
+        raise TilewrightError(
+            f"tile {settings.tile}: the files of all {len(gone)} scenes are gone, such as {_href(found)}: the imagery is "
+            "not where the catalog says; bring it back or mend the catalog, then run again"
+        )
     empty = pd.DataFrame({"scene_id": [], "cell_id": []}, dtype=object).assign(
         **{name: np.zeros(0, np.int32) for name in COUNT_COLUMNS}, brightness=np.zeros(0, np.float32), broken=""
     )
     table = pd.concat(parts, ignore_index=True) if parts else empty
     write_table(table, output, {"tile": settings.tile, "reader": reader.version, "scl_classes": list(SCL_CLASSES)})
+
+
+def _href(scenes: list[Scene]) -> str:
+    """Where the first scene's SCL should be."""
+    return next((asset.href for scene in scenes if (asset := scene_asset(scene, "SCL"))), "an asset without href")
 
 
 def _measure(
@@ -82,7 +95,7 @@ def _brightness(
     brightness = np.full(len(cells), np.nan, np.float32)
     asset = scene_asset(scene, band)
     if asset is None:
-        return brightness
+        raise BrokenAssetError(scene.scene_id, band, "is not listed by the item")
     for at, pixels in reader.read(asset, boxes(cells, step)):
         valid = on_grid(classes[at] != NO_DATA, pixels.shape[0])
         if valid.any():

@@ -59,7 +59,7 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
     rows = cells[["cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat", "geometry"]].copy()
     summary: dict[str, Any] = {"cells": table_metadata(tile.folder / "cells.parquet")["counts"]}
     with StoreReader(tile.series) as store:
-        root = store.group("")
+        root = store.loaded("")
         described = {key: root.attrs[key] for key in ("provider", "licence", "attribution", "software")}
         _add_series(rows, store, tile)
     if tile.labels:
@@ -79,7 +79,7 @@ def _joined(rows: pd.DataFrame, coords: xr.Dataset) -> pd.Series:
 def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None:
     """Columns of the series: where it is, its dates and quality, and the sums that the statistics are made of."""
     names = [name for name in store.groups() if "/" not in name]
-    coords = store.group(names[0]).load()
+    coords = store.loaded(names[0])
     at = _joined(rows, coords)
     rows["series_path"] = f"tiles/{tile.tile}/series.zarr.zip"
     rows["series_row"] = at
@@ -95,7 +95,7 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None
     mean_bad = [float(bad[row, : len(one)].mean()) if len(one) else np.nan for row, one in zip(at, found, strict=True)]
     rows["mean_bad_fraction"] = np.array(mean_bad, np.float32)
     for group in (name for name in store.groups() if name.split("/")[-1].startswith("r")):
-        part = store.group(group)[["band_count", "band_sum", "band_sum_of_squares"]].load()
+        part = store.loaded(group, ["band_count", "band_sum", "band_sum_of_squares"])
         for column, band in enumerate(part["band"].values):
             for name in ("count", "sum", "sum_of_squares"):
                 values = part[f"band_{name}"].values[:, column] if part.sizes["cell"] else np.zeros(1, np.int64)
@@ -106,7 +106,7 @@ def _add_labels(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> dict
     """Columns of the labels: where they are, coverage, and the share of the cell's pixels in each class."""
     described = {}
     for name in (group for group in store.groups() if "/" not in group):
-        part = store.group(name)[["class_count", "coverage", "labelled"]].load()
+        part = store.loaded(name, ["class_count", "coverage", "labelled"])
         described[name] = dict(part.attrs)
         at = _joined(rows, part)
         rows["labels_path"] = f"tiles/{tile.tile}/labels.zarr.zip"

@@ -96,18 +96,18 @@ class PreviousPatches:
             return
         try:
             store = StoreReader(path)
-            root = store.group("")
+            root = store.loaded("")
             if root.attrs.get("reader") != reader_version or root.attrs.get("size_m") != size_m:
                 return
             for collection, bands in root.attrs["bands"].items():
-                coords = store.group(collection).load()
+                coords = store.loaded(collection)
                 for row, key in enumerate(zip(coords["cell_id"].values, coords["digest"].values, strict=True)):
                     self._rows[(collection, *map(str, key))] = row
                 for group in groups_of(collection, bands):
                     for at, band in enumerate(group.bands):
                         self._bands[f"{collection}/{band}"] = (group, at)
                     if not group.is_scl:
-                        self._counts[group.name] = store.group(group.name)[["zeros", "clipped"]].load()
+                        self._counts[group.name] = store.loaded(group.name, ["zeros", "clipped"])
             self.store = store
         except (TilewrightError, KeyError, ValueError, OSError):
             # A damaged earlier output has nothing to reuse; this run replaces it.

@@ -159,6 +159,20 @@ class StoreReader:
         """One group of the store, lazily."""
         return xr.open_zarr(zarr.storage.ZipStore(self.path, mode="r"), group=name, chunks=None, **options)
 
+    def loaded(self, name: str, variables: list[str] | None = None) -> xr.Dataset:
+        """The small variables of one group (`variables`, or the coordinates), in memory.
+
+        Raises:
+            TilewrightError: naming the store where it is damaged.
+        """
+        try:
+            group = self.group(name)
+            return (group[variables] if variables else group).load()
+        except (zipfile.BadZipFile, OSError, LookupError, RuntimeError, ValueError) as error:
+            raise TilewrightError(
+                f"{self.path}: group {name or '/'} is damaged ({error}); delete the file and run again"
+            ) from error
+
     def groups(self) -> Iterator[str]:
         """Names of all groups below the root, in order."""
         root = zarr.open_group(zarr.storage.ZipStore(self.path, mode="r"), mode="r")
