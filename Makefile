@@ -15,11 +15,11 @@ demo: .venv/installed
 	@echo "The report:  $(CURDIR)/results/demo/report.html"
 
 test: .venv/installed lint
-	python -m pytest
+	python -m pytest --numprocesses $(CORES) --dist loadfile
 
-# Also prints which test caught which planted fault; `make test` runs the same as a part of pytest.
+# A part of `make test` by itself: which check notices which planted fault.
 mutations: .venv/installed
-	python -m pytest tests/mutations -s
+	python -m pytest tests/mutations
 
 lint: .venv/installed
 	ruff check .

@@ -103,3 +103,14 @@ def copied(built: Project, tmp_path: Path) -> Callable[[], Project]:
         return Project(directory, copy.deepcopy(built.config))
 
     return copy_of
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print which check noticed which planted fault."""
+    reports = [report for report in terminalreporter.stats.get("passed", []) if dict(report.user_properties).get("noticed")]
+    if reports:
+        terminalreporter.section("planted faults, and the checks that noticed them")
+    for report in sorted(reports, key=lambda each: each.nodeid):
+        terminalreporter.line(report.nodeid.split("[")[-1].rstrip("]"))
+        for check in dict(report.user_properties)["noticed"]:
+            terminalreporter.line(f"    {check}")

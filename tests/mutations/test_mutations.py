@@ -1,6 +1,6 @@
 """Faults planted one at a time in the library; each must be noticed by a truth check.
 
-`make mutations` prints which check noticed which fault.
+The end of the test run prints which check noticed which fault.
 """
 
 import json
@@ -22,7 +22,6 @@ from tilewright.imagery import stack as stack_module
 from tilewright.simulate import World
 from tilewright.stages import crop, group, index, labels, mask
 
-NOTICED: dict[str, list[str]] = {}
 Patch = pytest.MonkeyPatch
 
 
@@ -200,22 +199,13 @@ def test_without_a_fault_every_check_passes(tmp_path: Path, world: Path, waterma
 
 
 @pytest.mark.parametrize("fault", MUTATIONS, ids=lambda fault: fault.__name__)
-def test_fault_is_noticed(fault, tmp_path: Path, world: Path, watermarks: Path, monkeypatch: Patch):
+def test_fault_is_noticed(fault, tmp_path: Path, world: Path, watermarks: Path, monkeypatch: Patch, record_property):
     with monkeypatch.context() as patch:
         fault(patch)
         try:
             built = cases(tmp_path, world, watermarks, raw=fault is missing_offset)
         except Exception as error:
             pytest.fail(f"the fault broke the build instead of the data: {error!r}")
-    NOTICED[fault.__name__] = noticed(built)
-    assert NOTICED[fault.__name__], f"nobody noticed: {fault.__doc__}"
-
-
-def test_print_who_noticed_what():
-    if len(NOTICED) < len(MUTATIONS):
-        pytest.skip("only a part of the faults was planted in this run")
-    for name, checks in NOTICED.items():
-        print(f"\n{name}:")
-        for check in checks:
-            print(f"    {check}")
-    assert all(NOTICED.values())
+    checks = noticed(built)
+    record_property("noticed", checks)
+    assert checks, f"nobody noticed: {fault.__doc__}"
