@@ -107,7 +107,9 @@ def copied(built: Project, tmp_path: Path) -> Callable[[], Project]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print which check noticed which planted fault."""
-    reports = [report for report in terminalreporter.stats.get("passed", []) if dict(report.user_properties).get("noticed")]
+    reports = [
+        report for report in terminalreporter.stats.get("passed", []) if dict(report.user_properties).get("noticed")
+    ]
     if reports:
         terminalreporter.section("planted faults, and the checks that noticed them")
     for report in sorted(reports, key=lambda each: each.nodeid):
