@@ -56,7 +56,7 @@ def test_shares_by_tile_are_met_over_many_tiles():
 def test_few_tiles_fall_back_to_blocks_and_say_so():
     names, outcome = split(rows(2), asked())
     assert outcome.by == "block"
-    assert "2 tiles" in outcome.reason and "min_tiles" in outcome.reason
+    assert "cells in 2 of" in outcome.reason and "min_tiles" in outcome.reason
     assert set(names) == {"train", "val", "test"}
 
 

@@ -54,7 +54,7 @@ def split(rows: pd.DataFrame, settings: IndexSettings) -> tuple[np.ndarray, Spli
     by, reason = settings.by, ""
     if by == "tile" and tiles < settings.min_tiles:
         by = "block"
-        reason = f"{tiles} tiles with cells are fewer than split.min_tiles ({settings.min_tiles})"
+        reason = f"the AOI has cells in {tiles} of the split.min_tiles ({settings.min_tiles}) tiles that a split by tile needs"
     if by == "tile":
         unit = rows["tile"].astype(str)
     else:

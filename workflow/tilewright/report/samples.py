@@ -143,7 +143,7 @@ def make_samples(facts: Facts) -> Samples:
 
 def _caption(facts: Facts, shown: Bands | None, low: float, high: float) -> str:
     text = (
-        f"Cells of {facts.size_m:,} m, spread over the splits and from many label classes to few; of each, up to "
+        f"Cells of {facts.size_m:,} m, spread over the splits{' and from many label classes to few' if facts.labels else ''}; of each, up to "
         f"{DATES} of its dates, evenly over "
         "its series, with the share of bad pixels by the mask's classes."
     )

@@ -179,7 +179,8 @@ def _collect(processor: Iterator[Any], collector: Collector) -> None:
     import osmium
 
     factory = osmium.geom.WKBFactory()
-    waiting: set[int] = set()  # relations that should become areas
+    wanted: set[int] = set()  # relations that should become areas; libosmium may give the area before its relation
+    built: set[int] = set()
     for item in processor:
         if item.is_node():
             if item.location.valid():
@@ -197,12 +198,12 @@ def _collect(processor: Iterator[Any], collector: Collector) -> None:
                 collector.rejects["no_area" if kind == "area" else "no_length"] += 1
         elif item.is_relation():
             if item.tags.get("type") in _RELATION_TYPES and item.tags.get("area") != "no":
-                waiting.add(item.id)
+                wanted.add(item.id)
         elif item.is_area() and not item.from_way():
-            waiting.discard(item.orig_id())
+            built.add(item.orig_id())
             try:
                 collector.add("relation", item.orig_id(), "area", _tags(item), factory.create_multipolygon(item))
             except RuntimeError:
                 collector.rejects["open_ring"] += 1
-    if waiting:
-        collector.rejects["missing_member"] += len(waiting)
+    if lost := wanted - built:
+        collector.rejects["missing_member"] += len(lost)
