@@ -74,7 +74,7 @@ def brute_force(
         **settings,
         **period.get("mask", {}),
     }
-    scenes, reason, bad = [], {}, {}
+    scenes, reason, bad, spoiled = [], {}, {}, {}
     for item in truth.items():
         if not str(period["start"]) <= item["properties"]["datetime"][:10] <= str(period["end"]):
             continue
@@ -82,6 +82,7 @@ def brute_force(
         classes = truth.scl(scene, cell)
         judged = classes[classes != 0] if mask["denominator"] == "valid" else classes
         bad[scene] = np.isin(judged, BAD).mean() if judged.size else 1.0
+        spoiled[scene] = np.isin(classes, [0, *BAD]).mean()  # bad or empty, of all pixels
         cloud = np.isin(judged, (8, 9)).mean() if judged.size else 1.0
         reason[scene] = "cloud" if cloud > mask["max_cloud"] else ""
         if "intensity" in mask and not brightness(truth, scene, cell) <= mask["intensity"]["max_dn"]:
@@ -91,7 +92,7 @@ def brute_force(
         if (classes == 0).mean() > mask["max_nodata"]:
             reason[scene] = "nodata"
     if period.get("order") == "clearest":
-        walk = sorted(scenes, key=lambda scene: (bad[scene], scenes.index(scene)))
+        walk = sorted(scenes, key=lambda scene: (spoiled[scene], scenes.index(scene)))
     elif period.get("order") == "latest":
         walk = scenes[::-1]
     assert walk is not None and sorted(walk) == sorted(scenes)

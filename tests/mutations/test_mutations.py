@@ -115,8 +115,8 @@ def scl_off_by_one(patch: Patch) -> None:
     """SCL classes are one too high wherever they are read."""
     real = stack_module._compute
 
-    def shifted(asset: Any, boxes: Any, dtype: Any) -> Any:
-        found = real(asset, boxes, dtype)
+    def shifted(asset: Any, *of: Any) -> Any:
+        found = real(asset, *of)
         return [np.minimum(one + 1, 11).astype(one.dtype) for one in found] if asset.band == "SCL" else found
 
     patch.setattr(stack_module, "_compute", shifted)

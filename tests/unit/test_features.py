@@ -98,7 +98,7 @@ def test_metadata(tmp_path):
     said = table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]
     assert said == {
         "source": "a.osm.pbf", "kind": "pbf", "snapshot": None, "extent": [9.0, 47.0, 10.0, 48.0],
-        "counts": {"area": 1, "line": 0, "point": 0}, "rejects": {}, "repaired": 0, "licence": "© OpenStreetMap contributors, ODbL 1.0",
+        "counts": {"area": 1, "line": 0, "point": 0}, "rejects": {}, "repaired": 0,
     }  # fmt: skip
     make_features(cells, settings(pbf, extent=(9.5, 47.1, 9.6, 47.2)), tmp_path / "features.parquet")
     assert table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]["extent"] == [9.5, 47.1, 9.6, 47.2]

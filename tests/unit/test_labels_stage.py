@@ -52,7 +52,7 @@ def write_features(path: Path, rows: list[tuple[str, str, shapely.Geometry]], ex
         },
         geometry=[lonlat(row[2]) for row in rows] * len(sets), crs="EPSG:4326",
     ).astype({"label_set": str, "osm_type": str, "kind": str, "tags": str})  # fmt: skip
-    about = {"source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "extent": extent, "licence": "ODbL"}
+    about = {"source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "extent": extent}
     write_table(frame, path, {"label_sets": dict.fromkeys(sets, about)})
     return path
 
@@ -102,7 +102,10 @@ def test_store(tmp_path, settings):
     assert first[0, 10, 3] == 0 and first[2, 10, 3] == 254 and first[2, 1, 22] == 14 and first[2, 0, 22] == 255
     assert first[1, 20, 22] == 12 and first[0, 20, 22] == 254
     assert first[0, 8, 15] == 2 and first[2, 8, 15] == 14
-    assert found.attrs["snapshot"] == "2020-01-01T00:00:00Z" and found.attrs["licence"] == "ODbL"
+    assert (
+        found.attrs["snapshot"] == "2020-01-01T00:00:00Z"
+        and found.attrs["licence"] == "© OpenStreetMap contributors, ODbL 1.0"
+    )
     assert Ontology.model_validate(found.attrs["ontology"]).categories[12].colour == "#3182bd"
 
 

@@ -57,7 +57,7 @@ def write_patches(
         "nodata_fraction": ("patch", bad * 0), "scl_count": (("patch", "scl_class"), np.zeros((len(ids), len(SCL_CLASSES)), np.int32)),
     }  # fmt: skip
     groups = groups_of("s2_l2a", bands)
-    with StoreWriter(folder / "patches.zarr.zip", {}) as store:
+    with StoreWriter(folder / "patches.zarr.zip", {"settings_digest": "0"}) as store:
         store.coords("s2_l2a", xr.Dataset(coords=coords))
         for group in groups:
             side = group.side(SIZE)

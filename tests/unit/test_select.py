@@ -57,10 +57,7 @@ def brute_force(
     else:
 
         def badness(row: dict) -> float:
-            n = row["count"].sum()
-            base = n - row["count"][0] if limits.denominator == "valid" else n
-            classes = [c for c in limits.bad if c or limits.denominator == "all"]
-            return sum(row["count"][c] for c in classes) / base if base else 1.0
+            return sum(row["count"][c] for c in {0, *limits.bad}) / max(1, row["count"].sum())
 
         walk = sorted(rows, key=badness)
     used: list[dict] = []

@@ -1,4 +1,5 @@
 # The config, checked once; and what the rules ask of it. Nothing here looks at tiles until a rule that gathers them does.
+import shlex
 from functools import cache
 
 from snakemake.exceptions import WorkflowError
@@ -20,7 +21,12 @@ BENCHMARKS = f"benchmarks/results/jobs/{DATASET.name}"
 ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
 
 # The library runs from here in whatever environment a rule gets, which need only hold its dependencies.
-shell.prefix(f"export PYTHONPATH={Path(workflow.basedir) / 'workflow'}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+LIBRARY = shlex.quote(str(Path(workflow.basedir) / "workflow")).replace("{", "{{").replace("}", "}}")
+shell.prefix(f"export PYTHONPATH={LIBRARY}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+
+# What was found is what is used: a catalog of one's own may grow without any period being searched again, as an API does.
+# The simulated one is remade as a whole, and then all of it is.
+CATALOG = DATASET.catalog if DATASET.config.simulate else [ancient(path) for path in DATASET.catalog]
 
 
 wildcard_constraints:

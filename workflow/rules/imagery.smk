@@ -16,13 +16,14 @@ rule crop:
         f"{BENCHMARKS}/crop/{{tile}}-{{period}}.tsv"
     conda:
         ENVIRONMENT
+    threads: 2
     params:
         settings=settings_of("crop"),
         version=DATASET.version("crop"),
     message:
         "Cropping {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log} crop --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
+        "python -m tilewright --log {log} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
         "--settings {params.settings:q} --patches {output.patches} --selection {output.selection}"
 
 

@@ -23,6 +23,8 @@ if DATASET.config.simulate:
 
 
 rule cells:
+    input:
+        rasters=DATASET.cell_rasters,
     output:
         f"{TILE}/cells.parquet",
     log:
@@ -42,7 +44,7 @@ rule cells:
 
 rule search:
     input:
-        catalog=DATASET.catalog,
+        catalog=CATALOG,
     output:
         f"{PERIOD}/scenes.parquet",
     log:
@@ -72,11 +74,12 @@ rule mask:
         f"{BENCHMARKS}/mask/{{tile}}-{{period}}.tsv"
     conda:
         ENVIRONMENT
+    threads: 2
     params:
         settings=settings_of("mask"),
         version=DATASET.version("mask"),
     message:
         "Counting SCL classes of {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log} mask --cells {input.cells} --scenes {input.scenes} "
+        "python -m tilewright --log {log} mask --threads {threads} --cells {input.cells} --scenes {input.scenes} "
         "--settings {params.settings:q} --output {output}"

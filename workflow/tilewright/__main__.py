@@ -1,7 +1,25 @@
 """`python -m tilewright` is `tilewright`."""
 
+import logging
+import os
 import sys
 
 from tilewright.cli import main
 
-sys.exit(main())
+
+def run() -> None:
+    """Run one stage and leave at once.
+
+    Everything that matters is closed and fsynced by then. The interpreter's own way out would let the native thread
+    pools of GDAL, Arrow and Blosc race with the unloading of their libraries, which on rare occasions aborts a process
+    whose work is done ("terminate called without an active exception").
+    """
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    run()

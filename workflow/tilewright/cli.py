@@ -6,7 +6,6 @@ Imports are made inside the commands, so that each pays only for what it uses.
 import argparse
 import errno
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,17 +31,19 @@ def _search(args: argparse.Namespace) -> None:
 
 def _mask(args: argparse.Namespace) -> None:
     from tilewright.config.settings import MaskSettings, parsed
+    from tilewright.imagery import StackReader
     from tilewright.stages.mask import make_mask
 
-    make_mask(args.cells, args.scenes, parsed(MaskSettings, args.settings), args.output)
+    make_mask(args.cells, args.scenes, parsed(MaskSettings, args.settings), args.output, StackReader(args.threads))
 
 
 def _crop(args: argparse.Namespace) -> None:
     from tilewright.config.settings import CropSettings, parsed
+    from tilewright.imagery import StackReader
     from tilewright.stages.crop import make_crop
 
     settings = parsed(CropSettings, args.settings)
-    make_crop(args.cells, args.scenes, args.masks, settings, args.patches, args.selection)
+    make_crop(args.cells, args.scenes, args.masks, settings, args.patches, args.selection, StackReader(args.threads))
 
 
 def _features(args: argparse.Namespace) -> None:
@@ -123,9 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     command("simulate", _simulate, "make the simulated world", ["directory"])
     command("cells", _cells, "sample a tile: cells.parquet", ["output"]).add_argument("--tile", required=True)
     command("search", _search, "find a tile's scenes in a period: scenes.parquet", ["output"])
-    command("mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output"])
+    mask = command("mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output"])
     crop_paths = ["cells", "scenes", "masks", "patches", "selection"]
-    command("crop", _crop, "choose scenes and read patches: patches.zarr.zip, selection.parquet", crop_paths)
+    crop = command("crop", _crop, "choose scenes and read patches: patches.zarr.zip, selection.parquet", crop_paths)
+    for reading in (mask, crop):
+        reading.add_argument("--threads", type=int, default=2, help="pieces of imagery read at a time")
     command("features", _features, "cut the label source to a tile: features.parquet", ["cells", "output"])
     command("labels", _labels, "rasterise a tile's features: labels.zarr.zip", ["cells", "features", "output"])
     group = command("group", _group, "patches of all periods as series: series.zarr.zip", ["cells", "output"])
@@ -179,7 +182,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,17 @@
 """Reading a dataset: `tilewright.open`."""
 
+import os
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import xarray as xr
 
 from tilewright.errors import TilewrightError
 from tilewright.store import StoreReader, read_table
+
+_OPEN_STORES = 64  # stores of tiles in use that are kept open
 
 
 class Dataset:
@@ -18,8 +21,20 @@ class Dataset:
         """Raises TilewrightError where `path` holds no index."""
         self.path = path
         self.index: gpd.GeoDataFrame = read_table(path / "index.parquet").set_index("cell_id", drop=False)
-        # Opening a store reads its metadata and coordinates: kept for the tiles in use.
-        self._tree = lru_cache(maxsize=64)(lambda relative: StoreReader(path / relative).tree(mask_and_scale=False))
+        self._trees: dict[tuple[int, str], xr.DataTree] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For workers of a data loader: open stores stay behind."""
+        return {**self.__dict__, "_trees": {}}
+
+    def _tree(self, relative: str) -> xr.DataTree:
+        """A store's tree, kept: opening reads its metadata. Kept by process: a forked one must not share a file's place."""
+        key = (os.getpid(), relative)
+        if key not in self._trees:
+            if len(self._trees) >= _OPEN_STORES:
+                self._trees.pop(next(iter(self._trees)))
+            self._trees[key] = StoreReader(self.path / relative).tree(mask_and_scale=False)
+        return self._trees[key]
 
     def __len__(self) -> int:
         """Number of cells."""

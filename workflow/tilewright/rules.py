@@ -9,13 +9,17 @@ from typing import Any
 import yaml
 
 from tilewright.config import settings
-from tilewright.config.cell_settings import CellsSettings
+from tilewright.config.cell_settings import CellsSettings, clip_digest
 from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings
 from tilewright.config.load import load_config, load_provider, ontology_path
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
 from tilewright.errors import TilewrightError
 from tilewright.grid import AreaOfInterest, load_aoi, tile
+
+# What goes to a stage is one word of a command line, which Linux ends at 128 kB.
+_TILES_SHOWN = 200
+_LONGEST_CLIP = 30_000
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,12 @@ class DatasetConfig:
         return [str(self.provider.catalog)] if self.provider.catalog else []
 
     @property
+    def cell_rasters(self) -> list[str]:
+        """The rasters that cells are sampled with."""
+        cells = self.config.cells
+        return [*(cells.activity.files if cells.activity else []), *([cells.water.file] if cells.water else [])]
+
+    @property
     def label_files(self) -> list[str]:
         """The label sources' files."""
         return sorted({each.source.path for each in self.config.labels.values()})
@@ -113,10 +123,12 @@ class DatasetConfig:
 
     @property
     def text(self) -> str:
-        """The whole config, defaults included, as YAML."""
-        return yaml.safe_dump(
-            self.config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
-        )
+        """The whole config, defaults included, as YAML; of a long list of tiles the beginning."""
+        document = self.config.model_dump(mode="json", exclude_none=True)
+        tiles = document["aoi"].get("tiles", [])
+        if len(tiles) > _TILES_SHOWN:
+            document["aoi"]["tiles"] = [*tiles[:_TILES_SHOWN], f"and {len(tiles) - _TILES_SHOWN} more"]
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
     @cached_property
     def aoi(self) -> AreaOfInterest:
@@ -147,7 +159,11 @@ class DatasetConfig:
             "mask": lambda: settings.mask_settings(self.config, tile),
             "crop": lambda: settings.crop_settings(self.config, tile, period),
             "features": lambda: FeaturesSettings(
-                sources={name: each.source for name, each in sorted(self.config.labels.items())}
+                # a reworded licence reads no file again
+                sources={
+                    name: each.source.model_copy(update={"licence": ""})
+                    for name, each in sorted(self.config.labels.items())
+                }
             ),
             "labels": self._labels,
             "group": lambda: settings.group_settings(self.config, self.provider, tile),
@@ -157,15 +173,22 @@ class DatasetConfig:
 
     def _cells(self, tile: str) -> CellsSettings:
         cells = self.config.cells
+        clip: str | None = self.aoi.clip(tile)
+        clip_file = digest = None
+        if clip is not None and len(clip) > _LONGEST_CLIP:
+            # The stage clips again by itself; the digest says here whether this tile's part of the file changed.
+            clip_file, digest, clip = self.config.aoi.file, clip_digest(clip), None
         return CellsSettings(
             seed=self.config.seed, strategy=cells.strategy, size_m=cells.size_m, fraction=cells.fraction,
-            number=cells.number, activity=cells.activity, water=cells.water, clip=self.aoi.clip(tile),
+            number=cells.number, activity=cells.activity, water=cells.water, clip=clip, clip_file=clip_file, clip_digest=digest,
         )  # fmt: skip
 
     def _labels(self) -> LabelsSettings:
         return LabelsSettings(
             sets={
-                name: LabelSetSettings(ontology=self.ontologies[name], resolution_m=each.resolution_m)
+                name: LabelSetSettings(
+                    ontology=self.ontologies[name], resolution_m=each.resolution_m, licence=each.source.licence
+                )
                 for name, each in sorted(self.config.labels.items())
             }
         )

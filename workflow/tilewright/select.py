@@ -100,7 +100,7 @@ def shuffled_by_month(scenes: pd.DataFrame, rule: Rule) -> np.ndarray:
     return np.lexsort((scenes["scene_id"].to_numpy(str), np.array([place[name] for name in month], int), turn))
 
 
-def walking_order(candidates: Candidates, rule: Rule, bad: np.ndarray) -> np.ndarray:
+def walking_order(candidates: Candidates, rule: Rule) -> np.ndarray:
     """(cell, scene): positions of the scenes in the order in which each cell tries them."""
     scenes = candidates.scenes
     cells = len(candidates.cell_id)
@@ -108,8 +108,10 @@ def walking_order(candidates: Candidates, rule: Rule, bad: np.ndarray) -> np.nda
         return np.tile(shuffled_by_month(scenes, rule), (cells, 1))
     if rule.order == "latest":
         return np.tile(np.arange(len(scenes))[::-1], (cells, 1))
-    # clearest: least bad first, then least no data by way of "bad", then in time order, which is the scenes' own
-    return np.argsort(bad, axis=1, kind="stable")
+    # clearest: least bad or empty first, of all pixels: a scene that shows little must not win by showing little cloud.
+    # Ties in time order, which is the scenes' own.
+    spoiled = candidates.count[..., sorted({NO_DATA, *rule.limits.bad})].sum(axis=-1)
+    return np.argsort(spoiled / np.maximum(candidates.count.sum(axis=-1), 1), axis=1, kind="stable")
 
 
 def refusals(candidates: Candidates, rule: Rule) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -153,7 +155,7 @@ def select(candidates: Candidates, rule: Rule) -> pd.DataFrame:
         counted).
     """
     reason, part = refusals(candidates, rule)
-    order = walking_order(candidates, rule, part["bad"])
+    order = walking_order(candidates, rule)
     scene_id = candidates.scenes["scene_id"].to_numpy(object)
     datatake = candidates.scenes["datatake"].to_numpy(object)
     status = np.full(reason.shape, REFUSED, dtype=object)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.split import NAMES
-from tilewright.stages.zone import classes_of, share_column
+from tilewright.stages.zone import BAND_SUMS, classes_of, share_column
 
 _COVERAGE_BINS = 20
 
@@ -16,12 +16,17 @@ def band_statistics(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Mean and standard deviation (population) of each band in DN over the valid pixels of the training split."""
     train = rows[rows["split"] == "train"]
     found = {}
-    for name in (column.removesuffix("_sum") for column in rows.columns if column.endswith("_sum")):
+    ours = [column for column in rows.columns if column.startswith(BAND_SUMS) and column.endswith("_sum")]
+    for name in (column.removesuffix("_sum") for column in ours):
         # Python's integers: exact, whatever the size of the dataset
         count, total, squares = (sum(map(int, train[f"{name}_{part}"])) for part in ("count", "sum", "sum_of_squares"))
         if count:
             mean = total / count
-            found[name] = {"pixels": count, "mean": mean, "std": max(squares / count - mean * mean, 0.0) ** 0.5}
+            found[name.removeprefix(BAND_SUMS)] = {
+                "pixels": count,
+                "mean": mean,
+                "std": max(squares / count - mean * mean, 0.0) ** 0.5,
+            }
     return found
 
 

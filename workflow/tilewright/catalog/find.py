@@ -37,7 +37,7 @@ def find_items(provider: Provider, key: str, tile: Tile, start: date, end: date)
     for item in found:
         try:
             wanted = item_tile(item) == tile.name and _within(item, start, end)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TilewrightError(
                 f"item {item.get('id')} of {provider.path or provider.url}: names no tile and time that can be read ({error!r}); "
                 "mend or leave out the item"
@@ -53,7 +53,7 @@ def _without_nulls(item: dict[str, Any]) -> dict[str, Any]:
     def told(fields: dict[str, Any] | None) -> dict[str, Any]:
         return {name: value for name, value in (fields or {}).items() if value is not None}
 
-    assets = {name: told(asset) for name, asset in told(item.get("assets")).items()}
+    assets = {name: told(asset) for name, asset in told(item.get("assets")).items() if isinstance(asset, dict)}
     return {**item, "properties": told(item["properties"]), "assets": assets}
 
 
@@ -84,7 +84,7 @@ def _local(path: Path, collection: ProviderCollection) -> Iterator[dict[str, Any
         )
     for item in held:
         for asset in (item.get("assets") or {}).values():
-            if asset and asset.get("href"):
+            if isinstance(asset, dict) and isinstance(asset.get("href"), str):
                 asset["href"] = _resolved(asset["href"], path)
         yield item
 

@@ -3,10 +3,12 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,9 @@ import pandas as pd
 from tilewright.catalog.radiometry import dn_offset
 from tilewright.config.model import path_safe
 from tilewright.config.provider import ProviderCollection
+
+# The simulator's items carry a digest of their world here: another world has other pixels under the same ids.
+WORLD = "tilewright:world"
 
 
 @dataclass(frozen=True)
@@ -105,18 +110,41 @@ def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection) -
         collection=key, scene_id=item["id"], datetime=item_time(item).replace(tzinfo=None),
         platform=str(properties.get("platform", "")).lower(), relative_orbit=_relative_orbit(properties, product),
         processing_baseline=baseline, datatake=_datatake(properties, item["id"]),
-        cloud_cover=float(properties.get("eo:cloud_cover", "nan")), dn_offset=offset or 0, radiometry=evidence,
+        cloud_cover=_number(properties.get("eo:cloud_cover")), dn_offset=offset or 0, radiometry=evidence,
         refused=refused, assets=document,
-        digest=_digest(item["id"], offset, baseline, str(properties.get("s2:generation_time", "")), assets),
+        digest=_digest(item, baseline, offset, assets),
         item=json.dumps(item, sort_keys=True, separators=(",", ":"), default=str),
     )  # fmt: skip
 
 
-def _digest(scene_id: str, offset: int | None, baseline: str, generated: str, assets: dict[str, dict[str, Any]]) -> str:
-    """Of what decides the scene's pixels, not of where they are: hrefs may move, or be signed anew."""
-    grids = {band: (asset["epsg"], asset["transform"], asset["shape"]) for band, asset in assets.items()}
-    text = json.dumps([scene_id, offset, baseline, generated, grids], sort_keys=True)
+def _digest(item: dict[str, Any], baseline: str, offset: int | None, assets: dict[str, dict[str, Any]]) -> str:
+    """Of all that tells one content of a scene from another: when it was made, checksums, grids, local files' sizes.
+
+    Not of where the files are: a catalog may move, and hrefs be signed anew.
+    """
+    properties = item["properties"]
+    made = [_stamp(properties.get(name)) for name in ("created", "updated", "s2:generation_time")]
+    grids = {
+        band: [asset["epsg"], asset["transform"], asset["shape"], _size(asset["href"])]
+        for band, asset in assets.items()
+    }
+    sums = {name: [asset.get("file:checksum"), asset.get("file:size")] for name, asset in item["assets"].items()}
+    text = json.dumps([item["id"], made, baseline, offset, grids, sums, properties.get(WORLD)], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _stamp(value: object) -> str:
+    """A time stamp in one spelling, whatever the catalog's."""
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC).isoformat()
+    except ValueError:
+        return str(value)
+
+
+def _size(href: str) -> int | None:
+    """Bytes of a local file, None where there is none or it is not local."""
+    path = Path(href.removeprefix("file://"))
+    return path.stat().st_size if path.is_file() else None
 
 
 def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:
@@ -147,7 +175,7 @@ def scene_asset(scene: Scene, band: str) -> Asset | None:
 def _asset(item: dict[str, Any], name: str) -> dict[str, Any] | None:
     """href, CRS and pixel grid of an asset; None where the item does not list it or does not place it."""
     asset = item.get("assets", {}).get(name)
-    if not asset or not asset.get("href"):
+    if not isinstance(asset, dict) or not isinstance(asset.get("href"), str) or not _opens_safely(asset["href"]):
         return None
     properties = item["properties"]
     code = asset.get("proj:code") or properties.get("proj:code")
@@ -158,12 +186,26 @@ def _asset(item: dict[str, Any], name: str) -> dict[str, Any] | None:
         placed = {"href": asset["href"], "epsg": int(epsg), "transform": transform, "shape": [rows, columns]}
     except (KeyError, TypeError, ValueError):
         return None
-    return placed if len(transform) == 6 else None
+    upright = len(transform) == 6 and all(map(math.isfinite, transform)) and transform[0] > 0 > transform[4]
+    return placed if upright and rows > 0 and columns > 0 else None
+
+
+def _opens_safely(href: str) -> bool:
+    """Whether an href names a file: not a document that GDAL would interpret, nor one of its virtual file systems."""
+    return bool(href) and not href.lstrip().startswith(("<", "{", "/vsi")) and "\n" not in href
+
+
+def _number(value: Any) -> float:
+    """A number, NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _relative_orbit(properties: dict[str, Any], product: str) -> int:
     """From sat:relative_orbit, or _R079_ in the product's name; −1 where neither says."""
-    if "sat:relative_orbit" in properties:
+    if str(properties.get("sat:relative_orbit", "")).isdigit():
         return int(properties["sat:relative_orbit"])
     found = re.search(r"_R(\d{3})_", product)
     return int(found[1]) if found else -1

@@ -1,5 +1,6 @@
 """The leaf values that the cells stage uses: nothing else of the config moves its output."""
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -20,3 +21,10 @@ class CellsSettings(Model):
     clip: str | None = Field(
         None, description="WKT (EPSG:4326) of the AOI within the tile; none where the tile is wholly inside"
     )
+    clip_file: str | None = Field(None, description="instead of a clip too long to hand over: the AOI's file")
+    clip_digest: str | None = Field(None, description="of the clip that the file then gives")
+
+
+def clip_digest(clip: str) -> str:
+    """A short name of a clip's text."""
+    return hashlib.blake2b(clip.encode(), digest_size=16).hexdigest()

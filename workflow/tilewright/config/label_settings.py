@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tilewright.config.model import LabelResolution, LabelSource, Model, Name
+from tilewright.config.model import ODBL, LabelResolution, LabelSource, Model, Name
 
 
 class FeaturesSettings(Model):
@@ -15,6 +15,7 @@ class LabelSetSettings(Model):
     """How one label set is rasterised."""
 
     ontology: str = Field(description="path of the ontology's YAML file")
+    licence: str = Field(ODBL, description="licence and credit of the source")
     resolution_m: LabelResolution = Field(10, description="pixel size of the label arrays in metres; a divisor of 10")
 
 

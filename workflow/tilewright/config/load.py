@@ -90,13 +90,6 @@ def load_config(mapping: Mapping[str, Any]) -> Config:
     return validated(Config, mapping, "config")
 
 
-def load_config_file(path: str | Path) -> Config:
-    """Read and check one config file."""
-    if not Path(path).is_file():
-        raise TilewrightError(f"{path}: no such config file")
-    return validated(Config, _yaml(Path(path)), str(path))
-
-
 def load_provider(config: Config, root: Path) -> Provider:
     """The config's provider, from `root`/config/providers unless the config describes it itself.
 
@@ -140,7 +133,8 @@ def ontology_path(name: str, root: Path, key: str = "labels.ontology") -> Path:
     """
     inside = root / "config" / "ontologies" / f"{name}.yaml"
     if inside.is_file():
-        return inside
+        # relative where it can be: a project that is moved as a whole stays the same
+        return inside.relative_to(Path.cwd()) if inside.is_relative_to(Path.cwd()) else inside
     if Path(name).is_file():
         return Path(name)
     known = sorted(file.stem for file in (root / "config" / "ontologies").glob("*.yaml"))

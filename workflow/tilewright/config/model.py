@@ -32,6 +32,18 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _box(bbox: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+    if bbox is not None:
+        west, south, east, north = bbox
+        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= 90 and -90 <= north <= 90):
+            raise ValueError("is west, south, east, north in degrees, within ±180 and ±90")
+        if south >= north:
+            raise ValueError(f"south {south} is not below north {north}: write west, south, east, north")
+        if west == east:
+            raise ValueError(f"west and east are both {west}: write west, south, east, north")
+    return bbox
+
+
 class Aoi(Model):
     """The area of interest. Give exactly one key. Only cells wholly inside it are made."""
 
@@ -52,15 +64,7 @@ class Aoi(Model):
     @field_validator("bbox")
     @classmethod
     def _ordered(cls, bbox: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
-        if bbox is not None:
-            west, south, east, north = bbox
-            if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= 90 and -90 <= north <= 90):
-                raise ValueError("is west, south, east, north in degrees, within ±180 and ±90")
-            if south >= north:
-                raise ValueError(f"south {south} is not below north {north}: write west, south, east, north")
-            if west == east:
-                raise ValueError(f"west and east are both {west}: write west, south, east, north")
-        return bbox
+        return _box(bbox)
 
 
 class Collection(Model):
@@ -144,6 +148,17 @@ class Mask(Model):
     )  # fmt: skip
     intensity: Intensity | None = Field(None, description="minimum-intensity filter; off when absent")
 
+    @field_validator("bad")
+    @classmethod
+    def _once(cls, bad: list[int]) -> list[int]:
+        return sorted(set(bad))
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.min_snow is not None and self.max_snow is not None and self.min_snow > self.max_snow:
+            raise ValueError(f"min_snow {self.min_snow} is above max_snow {self.max_snow}: no scene can serve")
+        return self
+
 
 class MaskOverride(Model):
     """Mask limits that differ in one period; what is absent is as under `mask`."""
@@ -225,6 +240,9 @@ Periods = Annotated[
 ]
 
 
+ODBL = "© OpenStreetMap contributors, ODbL 1.0"
+
+
 class LabelSource(Model):
     """Where vector labels come from."""
 
@@ -232,13 +250,16 @@ class LabelSource(Model):
         description="pbf: an OpenStreetMap extract; osm_xml: a small .osm file, read by osmnx"
     )
     path: str = Field(description="the file")
-    licence: str = Field(
-        "© OpenStreetMap contributors, ODbL 1.0", description="licence and credit, as shown in stores and the report"
-    )
+    licence: str = Field(ODBL, description="licence and credit, as shown in stores and the report")
     extent: tuple[float, float, float, float] | None = Field(
         None,
         description="west, south, east, north in degrees that the extract covers; default: the box in the file's header",
     )
+
+    @field_validator("extent")
+    @classmethod
+    def _ordered(cls, extent: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        return _box(extent)
 
 
 class LabelSet(Model):

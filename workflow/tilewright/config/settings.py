@@ -4,6 +4,7 @@ A rule passes them as one JSON text in `params`, which Snakemake compares with t
 line takes the same text as `--settings`.
 """
 
+import hashlib
 import json
 from datetime import date
 from typing import Final, Literal, TypeVar
@@ -11,7 +12,7 @@ from typing import Final, Literal, TypeVar
 from pydantic import Field
 
 from tilewright.config.bands import COLLECTION_BANDS
-from tilewright.config.model import Config, Intensity, Mask, Model, Order, Period, Shares
+from tilewright.config.model import Config, Mask, Model, Order, Period, Shares
 from tilewright.config.provider import Provider, ProviderCollection
 from tilewright.errors import TilewrightError
 
@@ -94,13 +95,21 @@ def parsed(model: type[S], document: str) -> S:
         raise TilewrightError(f"--settings: {' '.join(str(error).split())}") from None
 
 
+def settings_digest(*parts: Model | str) -> str:
+    """A short name of settings, and of digests of others."""
+    told = "/".join(part if isinstance(part, str) else text(part) for part in parts)
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+
 def search_settings(config: Config, provider: Provider, tile: str, period: str) -> SearchSettings:
     """For one tile and period: the span and how to ask; no bands, so that one more band does not search again."""
     window = config.period(period)
     held: dict[str, ProviderCollection] = {key: provider.collections[key] for key in sorted(config.collections)}
-    return SearchSettings(
-        tile=tile, start=window.start, end=window.end, provider=provider.model_copy(update={"collections": held})
+    # what only describes the imagery is not of the search: rewording it must not ask the catalog again
+    asked = provider.model_copy(
+        update={"collections": held, "licence": "", "attribution": "", "page_size": provider.page_size}
     )
+    return SearchSettings(tile=tile, start=window.start, end=window.end, provider=asked)
 
 
 def mask_settings(config: Config, tile: str) -> MaskSettings:
@@ -148,6 +157,3 @@ def index_settings(config: Config) -> IndexSettings:
         dataset=config.dataset, seed=config.seed, by=config.split.by, shares=config.split.shares,
         min_tiles=config.split.min_tiles, block_m=config.split.block_m, size_m=config.cells.size_m,
     )  # fmt: skip
-
-
-__all__ = ["STAGE_VERSIONS", "Intensity", "parsed", "text"]

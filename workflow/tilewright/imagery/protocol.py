@@ -1,14 +1,12 @@
 """What a reader of imagery does, and how it says that a file is broken."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from tilewright.catalog import Asset
-
-GONE: Final = "is gone"  # how `BrokenAssetError.why` begins where there is no such file
 
 
 class BrokenAssetError(Exception):

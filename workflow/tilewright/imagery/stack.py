@@ -3,17 +3,20 @@
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlparse
 
 import numpy as np
+from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from tilewright.catalog import Asset
 from tilewright.errors import TilewrightError
-from tilewright.imagery.protocol import GONE, BrokenAssetError
+from tilewright.grid import Window, window_in
+from tilewright.imagery.protocol import BrokenAssetError
 
 T = TypeVar("T")
 
@@ -39,19 +42,25 @@ class StackReader:
 
     version = "stack-1"
 
+    def __init__(self, threads: int = 1) -> None:
+        """`threads`: how many read at a time."""
+        self._threads = threads
+
     def read(self, asset: Asset, boxes: Sequence[GeoBox]) -> Iterator[tuple[int, np.ndarray]]:
         """See `Reader.read`. All boxes share one CRS and one resolution."""
         if not boxes:
             return
         dtype = np.dtype("uint8" if asset.band == "SCL" else "uint16")
+        self._patiently(asset, partial(_check_type, asset, dtype))
         # Sorted by place, a batch's boxes share blocks.
         places = sorted(range(len(boxes)), key=lambda at: (-boxes[at].boundingbox.top, boxes[at].boundingbox.left))
         for first in range(0, len(places), _BATCH):
             batch = places[first : first + _BATCH]
-            arrays = self._patiently(asset, lambda batch=batch: _compute(asset, [boxes[at] for at in batch], dtype))
+            wanted = [boxes[at] for at in batch]
+            arrays = self._patiently(asset, partial(_compute, asset, wanted, dtype, self._threads))
             yield from zip(batch, arrays, strict=True)
 
-    def _patiently(self, asset: Asset, work: Any) -> list[np.ndarray]:
+    def _patiently(self, asset: Asset, work: Callable[[], T]) -> T:
         """Run `work`; tell permanent evidence from what may pass, and give the latter time."""
         import rasterio
 
@@ -64,7 +73,7 @@ class StackReader:
                 message = _message(error)
                 if _missing(asset, message):
                     raise BrokenAssetError(
-                        asset.scene_id, asset.band, GONE + (" (no such file)" if _is_local(asset) else " (404)")
+                        asset.scene_id, asset.band, "is gone (no such file)" if _is_local(asset) else "is gone (404)"
                     ) from error
                 if _corrupt(asset, message):
                     seen_corrupt += 1
@@ -105,7 +114,7 @@ def _corrupt(asset: Asset, message: str) -> bool:
     return _LOCAL_FAULT.search(message) is None if _is_local(asset) else _CORRUPT.search(message) is not None
 
 
-def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndarray]:
+def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype, threads: int) -> list[np.ndarray]:
     """All boxes' pixels in one dask computation, so that each chunk is read once."""
     import dask
     import stackstac
@@ -113,9 +122,9 @@ def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndar
     first = boxes[0]
     step = first.resolution.x
     epsg = first.crs.epsg if first.crs else None
-    windows = [_window(asset, box) for box in boxes]
-    aligned = asset.epsg == epsg and asset.resolution == step and all(_inside(asset, at) for at in windows)
-    if aligned:
+    grid = GeoBox(asset.shape, Affine(*asset.transform), asset.epsg)
+    windows = [window for box in boxes if (window := window_in(grid, box)) and _holds(asset, window)]
+    if len(windows) == len(boxes):
         # The asset's own grid: stackstac then reads windows of the file without warping.
         bounds = _bounds(asset)
     else:
@@ -124,8 +133,8 @@ def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndar
             min(edge.left for edge in edges), min(edge.bottom for edge in edges),
             max(edge.right for edge in edges), max(edge.top for edge in edges),
         )  # fmt: skip
-        rows_columns = [(round((bounds[3] - edge.top) / step), round((edge.left - bounds[0]) / step)) for edge in edges]
-        windows = [(row, column, *box.shape) for (row, column), box in zip(rows_columns, boxes, strict=True)]
+        around = GeoBox.from_bbox(bounds, first.crs, resolution=step, tight=True)
+        windows = [window for box in boxes if (window := window_in(around, box))]
     cube = stackstac.stack(
         [_item(asset)], assets=[asset.band], epsg=epsg, resolution=step, bounds=bounds, snap_bounds=False,
         dtype=dtype, fill_value=dtype.type(0), rescale=False, xy_coords=False, chunksize=_CHUNK,
@@ -133,28 +142,24 @@ def _compute(asset: Asset, boxes: list[GeoBox], dtype: np.dtype) -> list[np.ndar
         errors_as_nodata=(),
     )  # fmt: skip
     plane = cube.data[0, 0]
-    return list(
-        dask.compute(*[plane[row : row + height, column : column + width] for row, column, height, width in windows])
-    )
+    pieces = [plane[at.row : at.row + at.height, at.col : at.col + at.width] for at in windows]
+    return list(dask.compute(*pieces, scheduler="threads", num_workers=threads))
 
 
-def _window(asset: Asset, box: GeoBox) -> tuple[float, float, int, int]:
-    """Row and column (fractional off the grid), height and width of a box in the asset's pixels."""
-    step, _, left, _, _, top = asset.transform
-    edge = box.boundingbox
-    height, width = box.shape
-    return _whole((top - edge.top) / step), _whole((edge.left - left) / step), height, width
+def _check_type(asset: Asset, dtype: np.dtype) -> None:
+    """Refuse a file whose numbers are not DN (or classes): casting would turn reflectances into zeros without a word."""
+    import rasterio
+
+    with rasterio.open(asset.href) as file:
+        found = np.dtype(file.dtypes[0])
+    if found.kind != "u" or found.itemsize > dtype.itemsize:
+        raise BrokenAssetError(asset.scene_id, asset.band, f"holds {found} instead of {dtype}")
 
 
-def _whole(value: float) -> float:
-    return int(value) if value == int(value) else value
-
-
-def _inside(asset: Asset, window: tuple[float, float, int, int]) -> bool:
-    row, column, height, width = window
+def _holds(asset: Asset, window: Window) -> bool:
     rows, columns = asset.shape
-    whole = isinstance(row, int) and isinstance(column, int)
-    return whole and row >= 0 and column >= 0 and row + height <= rows and column + width <= columns
+    inside = window.row + window.height <= rows and window.col + window.width <= columns
+    return window.row >= 0 and window.col >= 0 and inside
 
 
 def _bounds(asset: Asset) -> tuple[float, float, float, float]:

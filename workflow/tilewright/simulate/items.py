@@ -151,6 +151,8 @@ def _properties(world: World, scene: SimScene, counts: np.ndarray, outline: Base
         ),
         "datetime": taken,
         "s2:sequence": "0",
+        # another world has other pixels under the same ids: readers that keep pixels can tell
+        "tilewright:world": hashlib.blake2b(world.settings.model_dump_json().encode(), digest_size=8).hexdigest(),
         "earthsearch:payload_id": f"simulated/{hashlib.blake2b(scene.id.encode(), digest_size=16).hexdigest()}",
         "earthsearch:boa_offset_applied": True,
         "updated": taken,

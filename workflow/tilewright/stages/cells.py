@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.model import Activity, Water
+from tilewright.config.cell_settings import CellsSettings, clip_digest
+from tilewright.config.model import Activity, Aoi, Water
 from tilewright.errors import TilewrightError
-from tilewright.grid import CellTable, Tile, cells_of, inside
+from tilewright.grid import CellTable, Tile, cells_of, inside, load_aoi
 from tilewright.grid import tile as tile_named
 from tilewright.grid.rasters import cells_meeting
 from tilewright.store import write_table
@@ -54,7 +54,7 @@ def make_cells(tile: str, settings: CellsSettings, output: Path) -> None:
         counts[reason] = len(cells) - int(rows.sum())
         return cells.take(rows)
 
-    cells = keep(inside(settings.clip, cells), "outside_aoi")
+    cells = keep(inside(_clip(tile, settings), cells), "outside_aoi")
     cells = keep(_active(cells, settings.activity), "inactive")
     cells = keep(~_water(cells, settings.water), "water")
     draw = draws(settings.seed, cells.cell_id)
@@ -70,6 +70,20 @@ def make_cells(tile: str, settings: CellsSettings, output: Path) -> None:
         "counts": counts,
     }
     write_table(table, output, metadata)
+
+
+def _clip(tile: str, settings: CellsSettings) -> str | None:
+    """The AOI in the tile, from the settings or, where it is too long for them, from the AOI's file.
+
+    Raises:
+        TilewrightError: where the file changed since the settings were made.
+    """
+    if settings.clip_file is None:
+        return settings.clip
+    clip = load_aoi(Aoi(file=settings.clip_file)).clip(tile)
+    if clip is None or clip_digest(clip) != settings.clip_digest:
+        raise TilewrightError(f"aoi.file: {settings.clip_file} changed while the workflow ran: run again")
+    return clip
 
 
 def draws(seed: int, cell_ids: NDArray[np.str_]) -> NDArray[np.uint64]:

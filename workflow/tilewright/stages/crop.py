@@ -10,7 +10,8 @@ import xarray as xr
 
 from tilewright.catalog import Scene, scene_asset, scenes_of
 from tilewright.config.bands import SCL_CLASSES
-from tilewright.config.settings import CropSettings
+from tilewright.config.settings import STAGE_VERSIONS, CropSettings, settings_digest
+from tilewright.errors import TilewrightError
 from tilewright.imagery import BrokenAssetError, Reader, StackReader
 from tilewright.select import USED, Candidates, Rule, select
 from tilewright.stages.mask import COUNT_COLUMNS, boxes
@@ -47,18 +48,20 @@ def make_crop(
     `patches` already holds are copied from it as they are.
 
     Raises:
-        TilewrightError: when a source stays unreachable, naming tile, scene and asset.
+        TilewrightError: when a source stays unreachable, naming tile, scene and asset, or every scene is broken.
     """
     reader = reader or StackReader()
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
     scene_table = read_table(scenes)
     scene_table = scene_table[scene_table["collection"] == PRIMARY].reset_index(drop=True)
     found = scenes_of(scene_table)
+    _check_bands(found, settings)
     candidates = _candidates(cell_table, scene_table, read_table(masks))
     rule = Rule(settings.tile, settings.period, settings.seed, settings.scenes, settings.order, settings.limits)
     size_m = int(cell_table["size_m"].iloc[0]) if len(cell_table) else 0
     groups = groups_of(PRIMARY, settings.bands[PRIMARY])
-    previous = PreviousPatches(patches, reader.version, size_m)
+    made_by = f"{reader.version}, crop {STAGE_VERSIONS['crop']}"
+    previous = PreviousPatches(patches, made_by, size_m)
     progress = _Progress()
     counts: dict[tuple[str, str, str], tuple[int, int]] = {}
     with Spool(patches.parent) as spool:
@@ -72,11 +75,32 @@ def make_crop(
                 candidates.broken[error.scene_id] = error.why
                 continue
             break
-        _write(patches, spool, counts, used, candidates, settings, groups, size_m, reader.version)
+        _check_source(candidates, len(used), settings)
+        _write(patches, spool, counts, used, candidates, settings, groups, size_m, made_by)
     write_table(chosen, selection, {"tile": settings.tile, "period": settings.period, "rule": _rule_words(settings)})
     log.info(
         "%d patches of %d cells; pieces read %d, reused %d", len(used), len(cell_table), progress.read, progress.reused
     )
+
+
+def _check_bands(scenes: list[Scene], settings: CropSettings) -> None:
+    """Bands that no scene lists are a mistake in the asset names, not many broken scenes."""
+    for band in settings.bands[PRIMARY] if scenes else []:
+        if not any(scene_asset(scene, band) for scene in scenes):
+            raise TilewrightError(
+                f"tile {settings.tile}, period {settings.period}: none of {len(scenes)} scenes lists a usable asset for {band}: "
+                "mend the provider's asset names, or leave the band out"
+            )
+
+
+def _check_source(candidates: Candidates, used: int, settings: CropSettings) -> None:
+    """A scene may break; where nothing serves and most are broken, the source is not what the catalog says."""
+    if used == 0 and len(candidates.broken) > 1 and 2 * len(candidates.broken) >= len(candidates.scenes):
+        scene, why = sorted(candidates.broken.items())[0]
+        raise TilewrightError(
+            f"tile {settings.tile}, period {settings.period}: no scene serves and {len(candidates.broken)} of "
+            f"{len(candidates.scenes)} are broken, such as {scene} ({why}): mend the catalog or its files, then run again"
+        )
 
 
 def _rule_words(settings: CropSettings) -> dict[str, object]:
@@ -161,12 +185,13 @@ def harmonised(stored: np.ndarray, offset: int) -> tuple[np.ndarray, int]:
 
 def _write(
     path: Path, spool: Spool, counts: dict[tuple[str, str, str], tuple[int, int]], used: pd.DataFrame,
-    candidates: Candidates, settings: CropSettings, groups: list[Group], size_m: int, reader_version: str,
+    candidates: Candidates, settings: CropSettings, groups: list[Group], size_m: int, made_by: str,
 ) -> None:  # fmt: skip
     """Write the store in the order of cells and, within a cell, of the walk."""
     keys = list(zip(used["cell_id"].astype(str), used["scene_id"].astype(str), strict=True))
     attrs = {
-        "tile": settings.tile, "period": settings.period, "size_m": size_m, "reader": reader_version, "bands": settings.bands,
+        "tile": settings.tile, "period": settings.period, "size_m": size_m, "made_by": made_by, "bands": settings.bands,
+        "settings_digest": settings_digest(settings),
     }  # fmt: skip
     with StoreWriter(path, attrs) as store:
         store.coords(PRIMARY, _coordinates(used, candidates))

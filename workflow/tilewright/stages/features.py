@@ -80,7 +80,7 @@ def make_features(cells: Path, settings: FeaturesSettings, output: Path) -> None
     """Write `output` (GeoParquet, EPSG:4326): a row per label set and object, sorted by label_set, osm_type, osm_id.
 
     Columns: label_set, osm_type (node, way, relation), osm_id, kind (area, line, point), tags (JSON, sorted keys),
-    geometry. The table's metadata says per label set: source, snapshot, extent, counts, rejects, repaired, licence.
+    geometry. The table's metadata says per label set: source, snapshot, extent, counts, rejects, repaired.
 
     Raises:
         TilewrightError: where `cells` or a source is missing, broken or of another kind.
@@ -107,7 +107,6 @@ def make_features(cells: Path, settings: FeaturesSettings, output: Path) -> None
             },
             "rejects": extract.rejects if extract else {},
             "repaired": extract.repaired if extract else 0,
-            "licence": source.licence,
         }
         if extract:
             frames.append(extract.features.assign(label_set=name))

@@ -1,6 +1,5 @@
 """group: the patches of all periods, by cell and in time order, as one series store for the tile."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import xarray as xr
 
 from tilewright import __version__
 from tilewright.config.bands import SCL_CLASSES
-from tilewright.config.settings import GroupSettings, text
+from tilewright.config.settings import GroupSettings, settings_digest
 from tilewright.stages.mask import on_grid
 from tilewright.store import StoreReader, StoreWriter, read_table
 from tilewright.store.patches import Group, groups_of, pixels_of
@@ -54,7 +53,9 @@ def make_group(cells: Path, patches: Sequence[Path], settings: GroupSettings, ou
     size_m = int(table["size_m"].iloc[0]) if len(table) else 0
     with ExitStack() as stack:
         stores = [stack.enter_context(StoreReader(path)) for path in patches]
-        store = stack.enter_context(StoreWriter(output, _attrs(settings)))
+        store = stack.enter_context(
+            StoreWriter(output, _attrs(settings, [one.loaded("").attrs["settings_digest"] for one in stores]))
+        )
         for collection, bands in settings.bands.items():
             coords = [one.loaded(collection) for one in stores]
             entries = _entries(coords)
@@ -65,11 +66,11 @@ def make_group(cells: Path, patches: Sequence[Path], settings: GroupSettings, ou
             )
 
 
-def _attrs(settings: GroupSettings) -> dict[str, object]:
+def _attrs(settings: GroupSettings, of_patches: list[str]) -> dict[str, object]:
     return {
         "format": FORMAT, "tile": settings.tile, "software": f"tilewright {__version__}", "provider": settings.provider,
         "licence": settings.licence, "attribution": settings.attribution,
-        "settings_digest": hashlib.blake2b(text(settings).encode(), digest_size=8).hexdigest(),
+        "settings_digest": settings_digest(settings, *of_patches),
     }  # fmt: skip
 
 
@@ -94,6 +95,11 @@ def _write_collection(
 ) -> None:  # fmt: skip
     length = max(map(len, entries.values()), default=0)
     collection = groups[0].collection
+    # A scene that two periods chose stands in the series twice, and counts once.
+    scene = {
+        cell: [str(coords[one.period]["scene_id"].values[one.patch]) for one in of] for cell, of in entries.items()
+    }
+    once = {cell: [at for at, name in enumerate(names) if name not in names[:at]] for cell, names in scene.items()}
     store.coords(collection, _coordinates(coords, entries, cells, length, settings.periods))
     for group in groups:
         _declare(store, group, len(cells), length, size_m)
@@ -109,9 +115,9 @@ def _write_collection(
             index = (row,) + (0,) * (len(series[group.name].shape) - 1)
             store.put(group.array, index, series[group.name])
             if not group.is_scl:
+                sums[group.name][:, row] = _sums(series[group.name][0, once[cell]], classes[once[cell]])
                 dates = len(entries[cell])
-                counted = _statistics(series[group.name][0, :dates], classes[:dates])
-                sums[group.name][:, row], empty[group.name][row, :dates] = counted
+                empty[group.name][row, :dates] = (series[group.name][0, :dates] == 0).all(axis=1).sum(axis=(1, 2))
     for group in groups:
         if not group.is_scl:
             store.coords(group.name, _band_variables(group, sums[group.name], empty[group.name]))
@@ -141,27 +147,24 @@ def _declare(store: StoreWriter, group: Group, cells: int, length: int, size_m: 
     store.array(group.array, shape, group.dtype, chunk, ("cell", "time", "band", "y", "x"), attrs)
 
 
-def _statistics(series: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over valid pixels, and the pixels without data.
+def _sums(series: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Sums over valid pixels: those that have data by SCL and in at least one band.
 
     Args:
         series: (time, band, y, x) DN.
         classes: (time, y, x) SCL.
 
     Returns:
-        (3, band) count, sum and sum of squares over pixels that have data by SCL and in at least one band (exact:
-        int64 holds the squares of 65535 for 2·10⁹ pixels); (time,) pixels with all bands zero.
+        (3, band) count, sum and sum of squares; exact: int64 holds the squares of 65535 for 2·10⁹ pixels.
     """
-    empty = (series == 0).all(axis=1)
-    valid = np.stack([on_grid(one != 0, series.shape[-1]) for one in classes]) & ~empty
+    valid = np.stack([on_grid(one != 0, series.shape[-1]) for one in classes]) & (series != 0).any(axis=1)
     picked = np.moveaxis(series, 1, 0)[:, valid].astype(np.int64)
-    sums = np.stack([np.full(len(picked), picked.shape[1]), picked.sum(axis=1), (picked * picked).sum(axis=1)])
-    return sums, empty.sum(axis=(1, 2)).astype(np.int32)
+    return np.stack([np.full(len(picked), picked.shape[1]), picked.sum(axis=1), (picked * picked).sum(axis=1)])
 
 
 def _band_variables(group: Group, sums: np.ndarray, empty: np.ndarray) -> xr.Dataset:
     names = ("band_count", "band_sum", "band_sum_of_squares")
-    described = "over the cell's valid pixels of all dates, in DN"
+    described = "over the cell's valid pixels of all its scenes, each once, in DN"
     variables: dict[str, tuple] = {
         name: (("cell", "band"), part, {"long_name": described}) for name, part in zip(names, sums, strict=True)
     }

@@ -13,13 +13,13 @@ import pandas as pd
 from tilewright.config.settings import IndexSettings
 from tilewright.errors import TilewrightError
 from tilewright.split import split
+from tilewright.stages.zone import BAND_SUMS
 from tilewright.statistics import dataset_statistics
 from tilewright.store import read_table, replacing, table_metadata, write_table
 
 log = logging.getLogger(__name__)
 
 FORMAT = "tilewright-index-1"
-_SUMS = ("_count", "_sum", "_sum_of_squares")
 
 
 def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, statistics: Path, collection: Path) -> None:
@@ -44,7 +44,9 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     made = {**dataclasses.asdict(outcome), "asked": settings.by, "shares": settings.shares.model_dump()}
     figures = dataset_statistics(rows, dict(sorted(summaries.items())), shared.get("labels", {}), made)
     _write_json(statistics, figures)
-    public = gpd.GeoDataFrame(rows[[name for name in rows if not name.endswith(_SUMS)]], geometry="geometry", crs=4326)
+    public = gpd.GeoDataFrame(
+        rows[[name for name in rows if not name.startswith(BAND_SUMS)]], geometry="geometry", crs=4326
+    )
     described = {**shared, "format": FORMAT, "dataset": settings.dataset, "split": made}
     write_table(public, index, described)
     _write_json(collection, _collection(public, settings.dataset, shared["attribution"]))
@@ -54,6 +56,15 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
 def _write_json(path: Path, document: dict[str, Any]) -> None:
     with replacing(path) as part:
         part.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _bbox(rows: gpd.GeoDataFrame) -> list[float]:
+    """West, south, east, north; west > east where the cells lie on both sides of the antimeridian (RFC 7946)."""
+    west, south, east, north = rows.total_bounds
+    if east - west > 180:
+        # footprints across ±180 are cut there, so the centres tell the sides
+        west, east = rows.loc[rows["lon"] > 0].total_bounds[0], rows.loc[rows["lon"] <= 0].total_bounds[2]
+    return [round(float(value), 7) for value in (west, south, east, north)]
 
 
 def _collection(rows: gpd.GeoDataFrame, dataset: str, attribution: str) -> dict[str, Any]:
@@ -67,7 +78,7 @@ def _collection(rows: gpd.GeoDataFrame, dataset: str, attribution: str) -> dict[
         "description": f"{len(rows)} cells with {int(rows['dates'].sum())} patches, made by tilewright. {attribution}",
         "license": "various",
         "extent": {
-            "spatial": {"bbox": [[round(float(value), 7) for value in rows.total_bounds]]},
+            "spatial": {"bbox": [_bbox(rows)]},
             "temporal": {"interval": [interval]},
         },
         "links": [],

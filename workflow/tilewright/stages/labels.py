@@ -110,7 +110,7 @@ def _write_set(
             count[at, channel] = np.bincount(labels[channel].ravel(), minlength=256)[values]
     attrs = {
         "ontology": ontology.model_dump(mode="json"), "resolution_m": step,
-        **{key: about[key] for key in ("source", "snapshot", "extent", "licence")},
+        "licence": settings.licence, **{key: about[key] for key in ("source", "snapshot", "extent")},
     }  # fmt: skip
     dataset = xr.Dataset(
         {

@@ -12,7 +12,7 @@ from tilewright.config.bands import COLLECTION_BANDS, NO_DATA, SCL_CLASSES, SCL_
 from tilewright.config.settings import MaskSettings
 from tilewright.errors import TilewrightError
 from tilewright.grid import cell_geobox
-from tilewright.imagery import GONE, BrokenAssetError, Reader, StackReader
+from tilewright.imagery import BrokenAssetError, Reader, StackReader
 from tilewright.store import read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
     cannot be read; its counts are then 0).
 
     Raises:
-        TilewrightError: when a source stays unreachable, or no file of any of several scenes is there.
+        TilewrightError: when a source stays unreachable, or none of several scenes can be read.
     """
     reader = reader or StackReader()
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
@@ -37,18 +37,18 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
     for at, scene in enumerate(found, 1):
         if scene.refused:
             continue
-        counts, brightness, broken = _measure(cell_table, scene, settings, reader)
+        counts, brightness, why = _measure(cell_table, scene, settings, reader)
         part = pd.DataFrame(counts, columns=COUNT_COLUMNS)
         part.insert(0, "cell_id", cell_table["cell_id"].to_numpy())
         part.insert(0, "scene_id", scene.scene_id)
-        parts.append(part.assign(brightness=brightness, broken=broken))
-        log.info("%d of %d scenes: %s%s", at, len(found), scene.scene_id, f" ({broken})" if broken else "")
-    gone = [part["broken"].iloc[0] for part in parts if len(part) and f" {GONE}" in part["broken"].iloc[0]]
-    if len(gone) == len(parts) >= 2:
-        # One scene may vanish from a catalog; all of them at once is a disk that is not mounted or a mirror that moved.
+        parts.append(part.assign(brightness=brightness, broken=why))
+        log.info("%d of %d scenes: %s%s", at, len(found), scene.scene_id, f" ({why})" if why else "")
+    broken = [part["broken"].iloc[0] for part in parts if len(part) and part["broken"].iloc[0]]
+    if len(broken) == len(parts) >= 2:
+        # One scene may vanish or break; all of them at once is a disk that is not mounted or a mirror that moved.
         raise TilewrightError(
-            f"tile {settings.tile}: the files of all {len(gone)} scenes are gone, such as {_href(found)}: the imagery is "
-            "not where the catalog says; bring it back or mend the catalog, then run again"
+            f"tile {settings.tile}: none of {len(broken)} scenes can be read, such as {_href(found)} ({broken[0]}): the imagery "
+            "is not what the catalog says; bring it back or mend the catalog, then run again"
         )
     empty = pd.DataFrame({"scene_id": [], "cell_id": []}, dtype=object).assign(
         **{name: np.zeros(0, np.int32) for name in COUNT_COLUMNS}, brightness=np.zeros(0, np.float32), broken=""

@@ -17,6 +17,8 @@ from tilewright.store import StoreReader, read_table, table_metadata, write_tabl
 
 log = logging.getLogger(__name__)
 
+BAND_SUMS = "sums:"  # columns sums:<collection>_<band>_<count|sum|sum_of_squares>, for the statistics only
+
 
 @dataclass(frozen=True)
 class TileFiles:
@@ -99,7 +101,7 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None
         for column, band in enumerate(part["band"].values):
             for name in ("count", "sum", "sum_of_squares"):
                 values = part[f"band_{name}"].values[:, column] if part.sizes["cell"] else np.zeros(1, np.int64)
-                rows[f"{names[0]}_{band}_{name}"] = np.where(at >= 0, values[at], 0)
+                rows[f"{BAND_SUMS}{names[0]}_{band}_{name}"] = np.where(at >= 0, values[at], 0)
 
 
 def _add_labels(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> dict[str, Any]:

@@ -18,8 +18,9 @@ def _beside(path: Path) -> Path:
     writers the later one wins, and they never mix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
+    for ending in ("part", "old"):
+        for stale in path.parent.glob(f".{glob.escape(path.name)}.*.{ending}"):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}.part")
 
 
@@ -64,7 +65,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def replacing_tree(path: str | Path) -> Iterator[Path]:
     """As `replacing`, for a directory: yield an empty directory that takes the place of `path` when the block ends well.
 
-    The old directory is moved aside first and deleted last, so that at any moment one whole tree exists.
+    The old directory is moved aside first and deleted last: whatever is at `path` is whole. A kill between the two renames
+    leaves nothing there.
 
     Raises:
         TilewrightError: where the disk is full or not writable, naming `path`.

@@ -86,8 +86,8 @@ class Kept:
 class PreviousPatches:
     """What an earlier run of crop left in place: encoded pixels by (cell, scene digest, band)."""
 
-    def __init__(self, path: Path, reader_version: str, size_m: int) -> None:
-        """Empty where there is no such store, or one of another reader, another cell size, or damaged."""
+    def __init__(self, path: Path, made_by: str, size_m: int) -> None:
+        """Empty where there is no such store, or one made by other code, of another cell size, or damaged."""
         self._rows: dict[tuple[str, str, str], int] = {}
         self._bands: dict[str, tuple[Group, int]] = {}
         self._counts: dict[str, xr.Dataset] = {}
@@ -97,7 +97,7 @@ class PreviousPatches:
         try:
             store = StoreReader(path)
             root = store.loaded("")
-            if root.attrs.get("reader") != reader_version or root.attrs.get("size_m") != size_m:
+            if root.attrs.get("made_by") != made_by or root.attrs.get("size_m") != size_m:
                 return
             for collection, bands in root.attrs["bands"].items():
                 coords = store.loaded(collection)
