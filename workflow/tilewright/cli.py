@@ -152,6 +152,8 @@ def _set_up_log(path: Path | None) -> None:
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING if path else logging.INFO)
     console.setFormatter(logging.Formatter("tilewright: %(message)s"))
+    # each retry of a request is for the log; the user is told once, when retrying has not helped
+    console.addFilter(lambda record: not record.name.startswith("urllib3"))
     handlers: list[logging.Handler] = [console]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
