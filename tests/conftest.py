@@ -116,3 +116,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.line(report.nodeid.split("[")[-1].rstrip("]"))
         for check in dict(report.user_properties)["noticed"]:
             terminalreporter.line(f"    {check}")
+
+
+@pytest.fixture
+def chain(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """The stages of one tile, to run one by one."""
+    from chain import Chain, small
+
+    return Chain(small(world, tmp_path / "work"), capsys)
