@@ -1,6 +1,5 @@
 """Which scene serves which cell: a pure function of what the mask counted and of the choice rule."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from tilewright.config.bands import CLOUD, NO_DATA, SHADOW, SNOW
 from tilewright.config.model import Mask, Order
+from tilewright.draw import draw
 
 # What a row of selection.parquet can say of a (cell, scene).
 USED: Final = "used"
@@ -74,11 +74,6 @@ def shares(count: np.ndarray, limits: Mask) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _draw(*names: object) -> int:
-    """A number that only the seed and the names decide."""
-    return int.from_bytes(hashlib.blake2b("/".join(map(str, names)).encode(), digest_size=8).digest(), "big")
-
-
 def shuffled_by_month(scenes: pd.DataFrame, rule: Rule) -> np.ndarray:
     """The walk of OpenSentinelMap (§3.2): scenes binned by calendar month, shuffled with the seed.
 
@@ -90,8 +85,8 @@ def shuffled_by_month(scenes: pd.DataFrame, rule: Rule) -> np.ndarray:
         (scene,) positions in `scenes`, in walking order.
     """
     month = pd.to_datetime(scenes["datetime"]).dt.strftime("%Y-%m").to_numpy()
-    drawn = np.array([_draw(rule.seed, rule.tile, rule.period, scene) for scene in scenes["scene_id"]], dtype=np.uint64)
-    months = sorted(set(month), key=lambda name: _draw(rule.seed, rule.tile, rule.period, "month", name))
+    drawn = np.array([draw(rule.seed, rule.tile, rule.period, scene) for scene in scenes["scene_id"]], dtype=np.uint64)
+    months = sorted(set(month), key=lambda name: draw(rule.seed, rule.tile, rule.period, "month", name))
     place = {name: at for at, name in enumerate(months)}
     turn = np.zeros(len(scenes), int)
     for name in months:

@@ -1,6 +1,5 @@
 """Splits: which of train, val and test each cell belongs to; a pure function of seed and place."""
 
-import hashlib
 from dataclasses import dataclass
 from itertools import islice
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.settings import IndexSettings
+from tilewright.draw import unit_interval
 
 NAMES = ("train", "val", "test")
 MIN_BLOCKS = 20  # blocks are halved until there are that many, so that a share of a tenth is two blocks
@@ -28,12 +28,6 @@ class SplitOutcome:
     reason: str
     units: int
     block_m: int
-
-
-def unit_interval(*names: object) -> float:
-    """A number in [0, 1) that only `names` decide."""
-    digest = hashlib.blake2b("/".join(map(str, names)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def split(rows: pd.DataFrame, settings: IndexSettings) -> tuple[np.ndarray, SplitOutcome]:

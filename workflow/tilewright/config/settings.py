@@ -106,9 +106,7 @@ def search_settings(config: Config, provider: Provider, tile: str, period: str) 
     window = config.period(period)
     held: dict[str, ProviderCollection] = {key: provider.collections[key] for key in sorted(config.collections)}
     # what only describes the imagery is not of the search: rewording it must not ask the catalog again
-    asked = provider.model_copy(
-        update={"collections": held, "licence": "", "attribution": "", "page_size": provider.page_size}
-    )
+    asked = provider.model_copy(update={"collections": held, "licence": "", "attribution": ""})
     return SearchSettings(tile=tile, start=window.start, end=window.end, provider=asked)
 
 

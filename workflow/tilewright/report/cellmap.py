@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
+from tilewright.draw import unit_interval
 from tilewright.grid import SIDE_M, tile
 from tilewright.grid.zones import lonlat, ring
 from tilewright.report.drawing import FAINT, INK, PAPER, SPLIT_COLOURS, STYLE, Plot, plot
 from tilewright.report.facts import Facts
-from tilewright.split import unit_interval
 
 MAX_CELLS: Final = 20_000
 MIN_GAP: Final = 15.0

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import CLOUD, NONE, SCL_CLASSES, SNOW, UNLABELED
+from tilewright.draw import unit_interval
 from tilewright.report.drawing import NONE_COLOUR, SCL_COLOURS, png, rgb
 from tilewright.report.facts import Bands, Facts
-from tilewright.split import unit_interval
 from tilewright.stages.mask import on_grid
 from tilewright.stages.zone import classes_of, share_column
 
