@@ -1,21 +1,28 @@
 """group: the patches of all periods, by cell and in time order, as one series store for the tile."""
 
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from tilewright import __version__
-from tilewright.config.bands import SCL_CLASSES
+from tilewright.config.bands import NO_DATA, SCL_CLASSES
 from tilewright.config.settings import GroupSettings, settings_digest
+from tilewright.errors import TilewrightError
+from tilewright.progress import SUMMARY, Progress
 from tilewright.stages.mask import on_grid
 from tilewright.store import StoreReader, StoreWriter, read_table
-from tilewright.store.patches import Group, groups_of, pixels_of
+from tilewright.store.patches import Group, groups_of
+from tilewright.store.zarrzip import encode
 
 log = logging.getLogger(__name__)
 
@@ -31,26 +38,61 @@ _NUMBERS = {
 }
 
 
+_AHEAD = 2  # cells in flight for each thread: one in work, one done and waiting for its turn to be written
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
 @dataclass(frozen=True)
-class _Entry:
-    """One patch of a cell's series: which store, which row."""
+class _Task:
+    """What one collection's series are made of; the same for all its cells."""
 
-    period: int
-    patch: int
+    stores: Sequence[StoreReader]
+    groups: Sequence[Group]
+    length: int
+    size_m: int
+
+    def shape(self, group: Group) -> tuple[int, ...]:
+        """Of a cell's series: (time, y, x) for SCL, else (time, band, y, x)."""
+        side = group.side(self.size_m)
+        return (self.length, side, side) if group.is_scl else (self.length, len(group.bands), side, side)
 
 
-def make_group(cells: Path, patches: Sequence[Path], settings: GroupSettings, output: Path) -> None:
+@dataclass(frozen=True)
+class _Cell:
+    """One cell's series by group, encoded; for each group of reflectance also `_Measured`."""
+
+    chunks: dict[str, bytes]
+    measured: dict[str, "_Measured"]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """(3, band) count, sum and sum of squares over valid pixels; (time,) pixels in which every band is zero."""
+
+    sums: np.ndarray
+    empty: np.ndarray
+
+
+def make_group(
+    cells: Path, patches: Sequence[Path], settings: GroupSettings, output: Path, threads: int = 1
+) -> None:  # fmt: skip
     """Write `series.zarr.zip`: the format is documented in ARCHITECTURE.md.
+
+    Held in memory: the tables of patches, and a few cells for each thread. The bytes do not depend on `threads`.
 
     Args:
         cells: the tile's cells; only those with a patch get a series.
         patches: one store a period, in the order of `settings.periods`.
+        threads: cells in work at a time.
 
     Raises:
         TilewrightError: where an input is damaged.
     """
     table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m", "lon", "lat"])
     size_m = int(table["size_m"].iloc[0]) if len(table) else 0
+    said = []
     with ExitStack() as stack:
         stores = [stack.enter_context(StoreReader(path)) for path in patches]
         store = stack.enter_context(
@@ -58,12 +100,14 @@ def make_group(cells: Path, patches: Sequence[Path], settings: GroupSettings, ou
         )
         for collection, bands in settings.bands.items():
             coords = [one.loaded(collection) for one in stores]
-            entries = _entries(coords)
-            kept = table[table["cell_id"].isin(entries)].reset_index(drop=True)
-            _write_collection(store, stores, coords, entries, kept, groups_of(collection, bands), settings, size_m)
-            log.info(
-                "%s: %d series of up to %d dates", collection, len(kept), max(map(len, entries.values()), default=0)
-            )
+            entries = _entries(coords, table["cell_id"])
+            kept = table[table["cell_id"].isin(entries["cell"])].reset_index(drop=True)
+            length = int(entries["at"].max()) + 1 if len(entries) else 0
+            store.coords(collection, _coordinates(coords, entries, kept, length, settings.periods))
+            task = _Task(stores, groups_of(collection, bands), length, size_m)
+            _write_collection(store, task, entries, len(kept), threads)
+            said.append(f"{collection}: {len(kept)} series of up to {length} dates, {len(entries)} patches")
+    log.log(SUMMARY, "group %s: %s; %.1f MB", settings.tile, "; ".join(said), output.stat().st_size / 1e6)
 
 
 def _attrs(settings: GroupSettings, of_patches: list[str]) -> dict[str, object]:
@@ -74,65 +118,108 @@ def _attrs(settings: GroupSettings, of_patches: list[str]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _entries(coords: list[xr.Dataset]) -> dict[str, list[_Entry]]:
-    """Each cell's patches in time order; scenes of one instant by id, then in the order of the periods."""
-    rows = [
-        (str(cell), time, str(scene), period, patch)
-        for period, one in enumerate(coords)
-        for patch, (cell, time, scene) in enumerate(
-            zip(one["cell_id"].values, one["time"].values, one["scene_id"].values, strict=True)
+def _entries(coords: list[xr.Dataset], cells: pd.Series) -> pd.DataFrame:
+    """The patches of the tile's `cells`, in the order of the cells and, within a cell, of time.
+
+    Scenes of one instant are ordered by id, then by period. Columns: cell, time, scene, period and patch (the place of the
+    patch: which store, which row), row (of the cell in the series), at (place in the cell's series) and again (the scene
+    stands earlier in the series: two periods chose it).
+    """
+    parts = [
+        pd.DataFrame(
+            {
+                "cell": one["cell_id"].values.astype(object), "time": one["time"].values,
+                "scene": one["scene_id"].values.astype(object), "period": period, "patch": np.arange(one.sizes["patch"]),
+            }
         )
-    ]
-    entries: dict[str, list[_Entry]] = {}
-    for cell, _, _, period, patch in sorted(rows):
-        entries.setdefault(cell, []).append(_Entry(period, patch))
-    return entries
+        for period, one in enumerate(coords)
+    ]  # fmt: skip
+    entries = pd.concat(parts, ignore_index=True)
+    entries = entries[entries["cell"].isin(cells)]
+    place = {cell: row for row, cell in enumerate(cells[cells.isin(entries["cell"])])}
+    entries = entries.assign(row=entries["cell"].map(place).astype(np.int64))
+    entries = entries.sort_values(["row", "time", "scene", "period", "patch"], ignore_index=True)
+    return entries.assign(
+        at=entries.groupby("row").cumcount().astype(np.int64), again=entries.duplicated(["row", "scene"])
+    )
 
 
-def _write_collection(
-    store: StoreWriter, stores: list[StoreReader], coords: list[xr.Dataset], entries: dict[str, list[_Entry]],
-    cells: pd.DataFrame, groups: list[Group], settings: GroupSettings, size_m: int,
-) -> None:  # fmt: skip
-    length = max(map(len, entries.values()), default=0)
-    collection = groups[0].collection
-    # A scene that two periods chose stands in the series twice, and counts once.
-    scene = {
-        cell: [str(coords[one.period]["scene_id"].values[one.patch]) for one in of] for cell, of in entries.items()
+def _write_collection(store: StoreWriter, task: _Task, entries: pd.DataFrame, cells: int, threads: int) -> None:
+    """Declare the arrays, then write the series of `cells` cells in their order, and what was measured in them."""
+    for group in task.groups:
+        _declare(store, group, cells, task.shape(group))
+    coloured = [group for group in task.groups if not group.is_scl]
+    sums = {group.name: np.zeros((3, cells, len(group.bands)), np.int64) for group in coloured}
+    empty = {group.name: np.zeros((cells, task.length), np.int32) for group in coloured}
+    of_cell = np.split(
+        entries[["period", "patch", "again"]].to_numpy(np.int64), np.flatnonzero(np.diff(entries["row"])) + 1
+    )
+    progress = Progress(log, cells, "series")
+    made = _in_order(lambda of: _make(task, of), of_cell[:cells], threads)
+    for row, cell in enumerate(made):
+        for group in task.groups:
+            store.put_encoded(group.array, (row,) + (0,) * len(task.shape(group)), cell.chunks[group.name])
+        for name, measured in cell.measured.items():
+            sums[name][:, row] = measured.sums
+            empty[name][row, : len(measured.empty)] = measured.empty
+        progress.step()
+    for group in coloured:
+        store.coords(group.name, _band_variables(group, sums[group.name], empty[group.name]))
+
+
+def _in_order(make: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
+    """`make` of each item, in their order, made by `threads` threads that run ahead by a few items only."""
+    rest = iter(items)
+    with ThreadPoolExecutor(threads, "group") as pool:
+        running: deque[Future[B]] = deque(pool.submit(make, item) for item in islice(rest, _AHEAD * threads))
+        try:
+            while running:
+                done = running.popleft().result()
+                running.extend(pool.submit(make, item) for item in islice(rest, 1))
+                yield done
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _make(task: _Task, of: np.ndarray) -> _Cell:
+    """One cell's series: `of` has a row (period, patch, again) for each of its dates."""
+    series = {}
+    for group in task.groups:
+        pixels = np.zeros(task.shape(group), group.dtype)
+        for at, (period, patch, _) in enumerate(of.tolist()):
+            _read(task.stores[period], group, patch, pixels[at])
+        series[group.name] = pixels
+    classes = series[task.groups[-1].name]
+    measured = {
+        group.name: _measure(series[group.name][: len(of)], classes, of[:, 2] == 0)
+        for group in task.groups
+        if not group.is_scl
     }
-    once = {cell: [at for at, name in enumerate(names) if name not in names[:at]] for cell, names in scene.items()}
-    store.coords(collection, _coordinates(coords, entries, cells, length, settings.periods))
-    for group in groups:
-        _declare(store, group, len(cells), length, size_m)
-    sums = {group.name: np.zeros((3, len(cells), len(group.bands)), np.int64) for group in groups if not group.is_scl}
-    empty = {group.name: np.zeros((len(cells), length), np.int32) for group in groups if not group.is_scl}
-    for row, cell in enumerate(cells["cell_id"]):
-        series = {group.name: _empty_chunk(group, length, size_m) for group in groups}
-        for at, entry in enumerate(entries[cell]):
-            for group in groups:
-                series[group.name][0, at] = pixels_of(stores[entry.period], group, entry.patch, size_m)
-        classes = series[groups[-1].name][0]
-        for group in groups:
-            index = (row,) + (0,) * (len(series[group.name].shape) - 1)
-            store.put(group.array, index, series[group.name])
-            if not group.is_scl:
-                sums[group.name][:, row] = _sums(series[group.name][0, once[cell]], classes[once[cell]])
-                dates = len(entries[cell])
-                empty[group.name][row, :dates] = (series[group.name][0, :dates] == 0).all(axis=1).sum(axis=(1, 2))
-    for group in groups:
-        if not group.is_scl:
-            store.coords(group.name, _band_variables(group, sums[group.name], empty[group.name]))
+    return _Cell({name: encode(pixels) for name, pixels in series.items()}, measured)
 
 
-def _empty_chunk(group: Group, length: int, size_m: int) -> np.ndarray:
-    side = group.side(size_m)
-    shape = (1, length, side, side) if group.is_scl else (1, length, len(group.bands), side, side)
-    return np.zeros(shape, group.dtype)
+def _read(store: StoreReader, group: Group, patch: int, out: np.ndarray) -> None:
+    """Read all bands of one patch into `out`: (band, y, x), or (y, x) for SCL.
+
+    Raises:
+        TilewrightError: where a chunk is missing or damaged, naming the store.
+    """
+    for at, plane in enumerate([out] if group.is_scl else out):
+        try:
+            found = store.chunk_into(group.array, group.index(patch, at), plane)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise TilewrightError(
+                f"{store.path}: {group.array} is damaged ({error}); delete the file and run again"
+            ) from error
+        if not found:
+            raise TilewrightError(f"{store.path}: {group.array} lacks patch {patch}; delete the file and run again")
 
 
-def _declare(store: StoreWriter, group: Group, cells: int, length: int, size_m: int) -> None:
+def _declare(store: StoreWriter, group: Group, cells: int, series: tuple[int, ...]) -> None:
     """Declare the pixels' array: a chunk is one cell's whole series."""
-    shape = (cells, *_empty_chunk(group, length, size_m).shape[1:])
-    chunk = (1, *(max(1, size) for size in shape[1:]))
+    shape = (cells, *series)
+    chunk = (1, *(max(1, size) for size in series))
     if group.is_scl:
         attrs = {
             "long_name": "scene classification", "flag_values": list(range(len(SCL_CLASSES))),
@@ -147,19 +234,35 @@ def _declare(store: StoreWriter, group: Group, cells: int, length: int, size_m: 
     store.array(group.array, shape, group.dtype, chunk, ("cell", "time", "band", "y", "x"), attrs)
 
 
-def _sums(series: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Sums over valid pixels: those that have data by SCL and in at least one band.
+def _measure(series: np.ndarray, classes: np.ndarray, counted: np.ndarray) -> _Measured:
+    """Sums over valid pixels, those that have data by SCL and in at least one band, and pixels without any.
 
     Args:
         series: (time, band, y, x) DN.
-        classes: (time, y, x) SCL.
+        classes: SCL of as many dates or more, (time, y, x).
+        counted: (time,) whether the date counts in the sums.
 
     Returns:
-        (3, band) count, sum and sum of squares; exact: int64 holds the squares of 65535 for 2·10⁹ pixels.
+        What was measured; exact: int64 holds the squares of 65535 for 2·10⁹ pixels.
     """
-    valid = np.stack([on_grid(one != 0, series.shape[-1]) for one in classes]) & (series != 0).any(axis=1)
-    picked = np.moveaxis(series, 1, 0)[:, valid].astype(np.int64)
-    return np.stack([np.full(len(picked), picked.shape[1]), picked.sum(axis=1), (picked * picked).sum(axis=1)])
+    bands = series.shape[1]
+    sums = np.zeros((3, bands), np.int64)
+    empty = np.zeros(len(series), np.int32)
+    for at, pixels in enumerate(series):
+        data = np.bitwise_or.reduce(pixels, axis=0) != 0
+        empty[at] = data.size - np.count_nonzero(data)
+        if not counted[at]:
+            continue
+        seen = classes[at] != NO_DATA
+        if not seen.all():
+            seen = on_grid(seen, data.shape[0])
+            data &= seen
+            pixels = pixels * seen  # zeros add nothing to the sums
+        flat = pixels.reshape(bands, -1)
+        sums[0] += np.count_nonzero(data)
+        sums[1] += np.einsum("bi->b", flat, dtype=np.int64)
+        sums[2] += np.einsum("bi,bi->b", flat, flat, dtype=np.int64)
+    return _Measured(sums, empty)
 
 
 def _band_variables(group: Group, sums: np.ndarray, empty: np.ndarray) -> xr.Dataset:
@@ -173,7 +276,7 @@ def _band_variables(group: Group, sums: np.ndarray, empty: np.ndarray) -> xr.Dat
 
 
 def _coordinates(
-    coords: list[xr.Dataset], entries: dict[str, list[_Entry]], cells: pd.DataFrame, length: int, periods: list[str]
+    coords: list[xr.Dataset], entries: pd.DataFrame, cells: pd.DataFrame, length: int, periods: list[str]
 ) -> xr.Dataset:
     """What is known of each cell and each of its dates; NaT, "" and 0 where a cell has fewer dates."""
     shape = (len(cells), length)
@@ -181,17 +284,17 @@ def _coordinates(
     values |= {name: np.zeros(shape, kind) for name, kind in _NUMBERS.items()}
     values["time"] = np.full(shape, "NaT", "datetime64[us]")
     counts = np.zeros((*shape, len(SCL_CLASSES)), np.int32)
-    for row, cell in enumerate(cells["cell_id"]):
-        for at, entry in enumerate(entries[cell]):
-            of = coords[entry.period]
-            for name in (*_WORDS, *_NUMBERS, "time"):
-                values[name][row, at] = of[name].values[entry.patch]
-            values["period"][row, at] = periods[entry.period]
-            counts[row, at] = of["scl_count"].values[entry.patch]
+    for period, of in enumerate(coords):
+        mine = entries[entries["period"] == period]
+        place, patch = (mine["row"].to_numpy(), mine["at"].to_numpy()), mine["patch"].to_numpy()
+        for name in (*_WORDS, *_NUMBERS, "time"):
+            values[name][place] = of[name].values[patch]
+        values["period"][place] = periods[period]
+        counts[place] = of["scl_count"].values[patch]
     variables: dict[str, tuple] = {name: (("cell", "time"), array) for name, array in values.items()}
     variables["scl_count"] = (("cell", "time", "scl_class"), counts)
     variables["scl_class"] = ("scl_class", np.array(SCL_CLASSES, object))
-    variables["dates"] = ("cell", np.array([len(entries[cell]) for cell in cells["cell_id"]], np.int32))
+    variables["dates"] = ("cell", np.bincount(entries["row"], minlength=len(cells)).astype(np.int32))
     variables["cell_id"] = ("cell", cells["cell_id"].to_numpy(object))
     for name, kind in (
         ("epsg", np.int32),

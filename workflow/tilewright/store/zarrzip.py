@@ -7,33 +7,83 @@ compressed bytes from another store.
 
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
+import imagecodecs
 import numpy as np
 import xarray as xr
 import zarr
-from numcodecs.blosc import Blosc
 from zarr.codecs import BloscCodec
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from tilewright.errors import TilewrightError
 from tilewright.store.atomic import replacing
+from tilewright.store.zipped import DamagedZipError, LocalFile, StoredZipWriter, ZipIndex
 
-# Bitshuffle groups the idle high bits of 12-bit reflectances; zstd level 1 then packs them as well as higher levels do
-# at a fraction of the time (shared measurements: blosc-zstd bitshuffle 309 MB against zstd 394 MB for the same patches).
-_LEVEL = 1
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry: the clock must not be in the bytes
+_BLOCK = 1 << 19  # bytes that blosc packs at a time
+_codecs: Any = imagecodecs  # its types admit less than it takes: any buffer
 _TIME_ENCODING = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian", "dtype": "int64"}
 
 
-def encode(data: np.ndarray) -> bytes:
-    """A chunk as the stores' arrays of that type keep it."""
-    shuffle = Blosc.BITSHUFFLE if data.dtype.itemsize > 1 else Blosc.SHUFFLE
-    return bytes(Blosc(cname="zstd", clevel=_LEVEL, shuffle=shuffle).encode(data))
+@dataclass(frozen=True)
+class Packing:
+    """How blosc packs chunks: bits of a kind together (bitshuffle) for numbers of several bytes, then `compressor`.
+
+    The idle high bits of 12-bit reflectances vanish that way. Blocks are of half a megabyte: in those that blosc would
+    choose at level 1 (8 to 32 kB) packing and unpacking take much longer, and the result is larger. Figures:
+    `python benchmarks/stores.py`.
+    """
+
+    compressor: Literal["zstd", "lz4"]
+    level: int
+
+    @staticmethod
+    def shuffle(itemsize: int) -> Literal["bitshuffle", "shuffle"]:
+        """The order of the bits of numbers of `itemsize` bytes; "shuffle" of single bytes leaves them as they are."""
+        return "bitshuffle" if itemsize > 1 else "shuffle"
+
+    def codec(self, itemsize: int) -> BloscCodec:
+        """As zarr-python and the array's metadata have it."""
+        return BloscCodec(
+            typesize=itemsize,
+            cname=self.compressor,
+            clevel=self.level,
+            shuffle=self.shuffle(itemsize),
+            blocksize=_BLOCK,
+        )
+
+
+KEPT: Final = Packing("zstd", 1)  # of stores that are kept and copied: small
+PASSING: Final = Packing("lz4", 1)  # of stores that the next stage reads once: twice as fast, a little larger
+
+
+def encode(data: np.ndarray, packing: Packing = KEPT) -> bytes:
+    """A chunk as an array of that type and packing keeps it; may be called in several threads at a time.
+
+    With one thread of its own: blosc's threads put the blocks of a chunk in the order in which they are done, so that the
+    same pixels would give other bytes each time.
+    """
+    return _codecs.blosc_encode(
+        np.ascontiguousarray(data), level=packing.level, compressor=packing.compressor,
+        shuffle=packing.shuffle(data.itemsize), typesize=data.itemsize, blocksize=_BLOCK, numthreads=1,
+    )  # fmt: skip
+
+
+def decode(data: bytes | memoryview, out: np.ndarray) -> None:
+    """Decode what `encode` made into `out` (C order).
+
+    Raises:
+        RuntimeError, ValueError: where the bytes are no such chunk.
+    """
+    flat = out.reshape(-1).view(np.uint8)
+    if _codecs.blosc_decode(data, numthreads=1, out=flat).nbytes != out.nbytes:
+        raise ValueError(f"a chunk does not hold {out.shape} {out.dtype}")
 
 
 def _chunk_key(array: str, index: tuple[int, ...]) -> str:
@@ -51,13 +101,14 @@ class StoreWriter:
         """`attrs`: JSON-able attributes of the root group."""
         self._path = Path(path)
         self._memory = MemoryStore()
-        self._stack = ExitStack()
         zarr.create_group(self._memory, attributes=attrs)
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._packing: dict[str, Packing] = {}
 
     def __enter__(self) -> Self:
-        part = self._stack.enter_context(replacing(self._path))
-        self._zip = self._stack.enter_context(zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True))
+        with ExitStack() as stack:
+            self._zip = stack.enter_context(StoredZipWriter(stack.enter_context(replacing(self._path))))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -70,16 +121,11 @@ class StoreWriter:
                     warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
                     zarr.consolidate_metadata(self._memory)
                 for key, value in sorted(self._memory._store_dict.items()):
-                    self._entry(key, value.to_bytes())
+                    self._zip.entry(key, value.to_bytes())
         except BaseException as failure:
             self._stack.__exit__(type(failure), failure, failure.__traceback__)
             raise
         self._stack.__exit__(kind, error, trace)
-
-    def _entry(self, key: str, data: bytes) -> None:
-        info = zipfile.ZipInfo(key, date_time=_EPOCH)
-        info.external_attr = 0o644 << 16
-        self._zip.writestr(info, data)
 
     def array(
         self,
@@ -90,10 +136,10 @@ class StoreWriter:
         dims: tuple[str, ...],
         attrs: dict[str, Any] | None = None,
         fill_value: int = 0,
+        packing: Packing = KEPT,
     ) -> None:
         """Declare array `name` ("group/sub/name"). Chunks that are never put read as `fill_value`."""
-        item = np.dtype(dtype).itemsize
-        shuffle: Literal["bitshuffle", "shuffle"] = "bitshuffle" if item > 1 else "shuffle"
+        self._packing[name] = packing
         self._arrays[name] = zarr.create_array(
             self._memory,
             name=name,
@@ -103,7 +149,7 @@ class StoreWriter:
             dimension_names=dims,
             fill_value=fill_value,
             attributes=attrs or {},
-            compressors=[BloscCodec(typesize=item, cname="zstd", clevel=_LEVEL, shuffle=shuffle)],
+            compressors=[packing.codec(np.dtype(dtype).itemsize)],
         )
 
     def put(self, name: str, index: tuple[int, ...], data: np.ndarray) -> None:
@@ -111,11 +157,11 @@ class StoreWriter:
         array = self._arrays[name]
         if data.shape != array.chunks or data.dtype != array.dtype:
             raise ValueError(f"{name}: chunk {data.shape} {data.dtype} is not {array.chunks} {array.dtype}")
-        self.put_encoded(name, index, encode(np.ascontiguousarray(data)))
+        self.put_encoded(name, index, encode(data, self._packing[name]))
 
     def put_encoded(self, name: str, index: tuple[int, ...], data: bytes) -> None:
         """Write a chunk already encoded by an array of the same type and chunk shape (see `StoreReader.encoded`)."""
-        self._entry(_chunk_key(name, index), bytes(data))
+        self._zip.entry(_chunk_key(name, index), data)
 
     def coords(self, group: str, dataset: xr.Dataset) -> None:
         """Write the small variables and coordinates of `group` ("" is the root) in one chunk each."""
@@ -129,35 +175,58 @@ class StoreWriter:
         )
 
 
+class _Buffers(Mapping[str, Buffer]):
+    """A zip's entries as zarr's memory store holds them, each read when it is asked for."""
+
+    def __init__(self, index: ZipIndex, file: LocalFile) -> None:
+        self._index, self._file = index, file
+
+    def __getitem__(self, key: str) -> Buffer:
+        return default_buffer_prototype().buffer.from_bytes(bytes(self._index[key].data(self._file)))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+
 class StoreReader:
-    """Reads a store that `StoreWriter` wrote: its tree through xarray, its chunks as the encoded bytes they are."""
+    """Reads a store that `StoreWriter` wrote: its tree through xarray, its chunks as the encoded bytes they are.
+
+    Many threads may read at a time. Damage is noticed: what is read is checked against the zip's CRC-32.
+    """
 
     def __init__(self, path: str | Path) -> None:
         """Raises TilewrightError naming the file when it is missing or not a whole zip."""
         self.path = Path(path)
         try:
-            self._zip = zipfile.ZipFile(self.path)
+            self._file = LocalFile(self.path)
+            self._index = ZipIndex.read(self._file.size, self._file)
         except FileNotFoundError as error:
             raise TilewrightError(f"{path} is missing: run the rule that makes it") from error
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, DamagedZipError) as error:
             raise TilewrightError(f"{path} is not a whole store ({error}): delete it and run again") from error
-        self._names = set(self._zip.namelist())
-        self._codec = Blosc()
+        entries: Any = _Buffers(self._index, self._file)
+        self._store = MemoryStore(entries, read_only=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._zip.close()
+        self._file.close()
 
     def tree(self, **options: Any) -> xr.DataTree:
-        """The whole store, lazily; `options` go to `xarray.open_datatree`."""
+        """The whole store, lazily, also after the reader is closed or in another process; `options` go to xarray."""
         store: Any = zarr.storage.ZipStore(self.path, mode="r")
         return xr.open_datatree(store, engine="zarr", **options)
 
     def group(self, name: str, **options: Any) -> xr.Dataset:
-        """One group of the store, lazily."""
-        return xr.open_zarr(zarr.storage.ZipStore(self.path, mode="r"), group=name, chunks=None, **options)
+        """One group of the store, lazily, as long as the reader is open."""
+        return xr.open_zarr(self._store, group=name, chunks=None, **options)
 
     def loaded(self, name: str, variables: list[str] | None = None) -> xr.Dataset:
         """The small variables of one group (`variables`, or the coordinates), in memory.
@@ -175,15 +244,35 @@ class StoreReader:
 
     def groups(self) -> Iterator[str]:
         """Names of all groups below the root, in order."""
-        root = zarr.open_group(zarr.storage.ZipStore(self.path, mode="r"), mode="r")
+        root = zarr.open_group(self._store, mode="r")
         yield from sorted(name for name, node in root.members(max_depth=None) if isinstance(node, zarr.Group))
 
     def encoded(self, array: str, index: tuple[int, ...]) -> bytes | None:
-        """The chunk's encoded bytes, checked against the zip's CRC; None where no chunk was written."""
-        key = _chunk_key(array, index)
-        return self._zip.read(key) if key in self._names else None
+        """The chunk's encoded bytes; None where no chunk was written.
+
+        Raises:
+            DamagedZipError: where they are not those that were written.
+        """
+        found = self._chunk(array, index)
+        return None if found is None else bytes(found)
 
     def chunk(self, array: str, index: tuple[int, ...], shape: Iterable[int], dtype: str) -> np.ndarray | None:
         """The decoded chunk as `shape` and `dtype`; None where no chunk was written."""
-        data = self.encoded(array, index)
-        return None if data is None else np.frombuffer(self._codec.decode(data), dtype).reshape(tuple(shape))
+        found = np.empty(tuple(shape), dtype)
+        return found if self.chunk_into(array, index, found) else None
+
+    def chunk_into(self, array: str, index: tuple[int, ...], out: np.ndarray) -> bool:
+        """Decode the chunk into `out` (C order); False, and nothing done, where no chunk was written.
+
+        Raises:
+            DamagedZipError, RuntimeError, ValueError: where it is damaged or of another size.
+        """
+        found = self._chunk(array, index)
+        if found is None:
+            return False
+        decode(found, out)
+        return True
+
+    def _chunk(self, array: str, index: tuple[int, ...]) -> memoryview | None:
+        key = _chunk_key(array, index)
+        return self._index[key].data(self._file) if key in self._index else None
