@@ -64,9 +64,11 @@ class Chain:
         arguments: dict[str, list[str]] = {
             "cells": ["--tile", self.tile, "--output", "cells.parquet"],
             "search": ["--output", f"{period}/scenes.parquet"],
-            "mask": ["--cells", "cells.parquet", "--scenes", f"{period}/scenes.parquet", "--output", f"{period}/masks.parquet"],
+            "mask": ["--cells", "cells.parquet", "--scenes", f"{period}/scenes.parquet", "--output", f"{period}/masks.parquet",
+                     "--traffic", f"{period}/masks.traffic.json"],
             "crop": ["--cells", "cells.parquet", "--scenes", f"{period}/scenes.parquet", "--masks", f"{period}/masks.parquet",
-                     "--patches", f"{period}/patches.zarr.zip", "--selection", f"{period}/selection.parquet"],
+                     "--patches", f"{period}/patches.zarr.zip", "--selection", f"{period}/selection.parquet",
+                     "--traffic", f"{period}/patches.traffic.json"],
             "features": ["--cells", "cells.parquet", "--output", "features.parquet"],
             "labels": ["--cells", "cells.parquet", "--features", "features.parquet", "--output", "labels.zarr.zip"],
             "group": ["--cells", "cells.parquet", "--patches", *[f"{each}/patches.zarr.zip" for each in config.periods], "--output", "series.zarr.zip"],

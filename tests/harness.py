@@ -99,12 +99,12 @@ class Project:
         self.run(options=("--unlock",))
 
     def digests(self, below: str = "") -> dict[str, str]:
-        """sha256 of every result file below the dataset's folder, by relative path."""
+        """sha256 of every result file below the dataset's folder, by relative path; not of what a run's reading cost."""
         base = self.results / below
         return {
-            str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest()
+            str(path.relative_to(self.results)): hashlib.sha256(_without_traffic(path)).hexdigest()
             for path in sorted(base.rglob("*"))
-            if path.is_file()
+            if path.is_file() and not path.name.endswith(".traffic.json")
         }
 
     def leftovers(self) -> list[Path]:
@@ -113,6 +113,13 @@ class Project:
 
     def log(self, rule: str, name: str) -> str:
         return (self.directory / "logs" / self.config["dataset"] / rule / f"{name}.log").read_text()
+
+
+def _without_traffic(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix != ".html":
+        return data
+    return re.sub(rb'<section id="traffic">.*?</section>', b"", data, flags=re.DOTALL)
 
 
 def box(west: float, south: float, east: float, north: float) -> dict[str, Any]:

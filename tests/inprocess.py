@@ -32,11 +32,13 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
                     of / "scenes.parquet",
                     parsed(MaskSettings, settings["mask"]),
                     of / "masks.parquet",
+                    of / "masks.traffic.json",
                     reader,
                 )
                 crop.make_crop(
                     at / "cells.parquet", of / "scenes.parquet", of / "masks.parquet", parsed(CropSettings, settings["crop"]),
-                    of / "patches.zarr.zip", of / "selection.parquet", reader,
+                    of / "patches.zarr.zip", of / "selection.parquet",
+                    of / "patches.traffic.json", reader,
                 )  # fmt: skip
             told = parsed(FeaturesSettings, dataset.settings("features", tile=tile))
             features.make_features(at / "cells.parquet", told, at / "features.parquet")

@@ -11,7 +11,8 @@ import pytest
 from stac_server import Fault, StacServer
 
 import tilewright.catalog.find as find
-import tilewright.imagery.stack as stack
+import tilewright.imagery.gdal as gdal
+import tilewright.imagery.patience as patience
 from conftest import SOUTH_BOX, config_of
 from harness import ROOT
 from tilewright.errors import TilewrightError
@@ -31,9 +32,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of hundredths of seconds instead of seconds, and GDAL's own tries two instead of four; ours as many as ever."""
     import urllib3.util
 
-    monkeypatch.setattr(stack, "_WAIT_S", 0.01)
-    monkeypatch.setitem(stack._REMOTE_ENV, "GDAL_HTTP_RETRY_DELAY", 0.01)
-    monkeypatch.setitem(stack._REMOTE_ENV, "GDAL_HTTP_MAX_RETRY", 1)
+    monkeypatch.setattr(patience, "WAIT_S", 0.01)
+    monkeypatch.setitem(gdal._ENV, "GDAL_HTTP_RETRY_DELAY", 0.01)
+    monkeypatch.setitem(gdal._ENV, "GDAL_HTTP_MAX_RETRY", 1)
     monkeypatch.setattr(urllib3.util.Retry, "get_backoff_time", lambda self: 0.01)
 
 
@@ -205,12 +206,15 @@ class Pixels:
         make_cells(TILE, parsed(CellsSettings, config.settings("cells", tile=TILE)), folder / "cells.parquet")
         search(config, folder / "scenes.parquet")
 
+    def paths(self, *names: str) -> list[Path]:
+        return [self.folder / name for name in names]
+
     def mask(self) -> "Pixels":
         from tilewright.config.settings import MaskSettings, parsed
 
         settings = parsed(MaskSettings, self.config.settings("mask", tile=TILE))
         make_mask(
-            self.folder / "cells.parquet", self.folder / "scenes.parquet", settings, self.folder / "masks.parquet"
+            *self.paths("cells.parquet", "scenes.parquet"), settings, *self.paths("masks.parquet", "masks.traffic.json")
         )
         return self
 
@@ -218,8 +222,8 @@ class Pixels:
         from tilewright.config.settings import CropSettings, parsed
 
         settings = parsed(CropSettings, self.config.settings("crop", tile=TILE, period="year"))
-        inputs = [self.folder / name for name in ("cells.parquet", "scenes.parquet", "masks.parquet")]
-        make_crop(*inputs, settings, self.folder / "patches.zarr.zip", self.folder / "selection.parquet")
+        inputs = self.paths("cells.parquet", "scenes.parquet", "masks.parquet")
+        make_crop(*inputs, settings, *self.paths("patches.zarr.zip", "selection.parquet", "patches.traffic.json"))
         return self
 
     def bytes(self) -> list[bytes]:

@@ -17,35 +17,47 @@ from conftest import NORTH_BOX, WATERMARKS, WORLD, config_of
 from harness import ROOT, write_aoi
 from inprocess import build
 from tilewright.catalog import radiometry
-from tilewright.imagery import StackReader
-from tilewright.imagery import stack as stack_module
+from tilewright.imagery import ImageryReader
+from tilewright.imagery.scatter import Patches
 from tilewright.simulate import World
 from tilewright.stages import crop, group, index, labels, mask
 
 Patch = pytest.MonkeyPatch
 
 
-class RawReader(StackReader):
+class RawReader(ImageryReader):
     """Pixels as a provider has them who does not harmonise: 1000 on top of every valid one."""
 
     version = "raw"
 
-    def read(self, asset: Any, boxes: Any) -> Iterator[tuple[int, np.ndarray]]:
-        for at, pixels in super().read(asset, boxes):
-            yield at, pixels if asset.band == "SCL" else np.where(pixels > 0, pixels + np.uint16(1000), pixels)
+    def read(self, asks: Any, finish: Any) -> Any:
+        bands: list[str] = []
+
+        def noted() -> Iterator[Any]:
+            for ask in asks:
+                bands.append(ask.asset.band)
+                yield ask
+
+        def raw(ask: int, box: int, pixels: np.ndarray) -> Any:
+            if bands[ask] != "SCL":
+                pixels = np.where(pixels > 0, pixels + np.uint16(1000), pixels)
+            return finish(ask, box, pixels)
+
+        return super().read(noted(), raw)
 
 
 def half_a_pixel(patch: Patch) -> None:
     """Every box is read from half a pixel further south-east (as when corners are taken for centres)."""
-    from odc.geo.geobox import GeoBox
+    from tilewright.grid import Boxes
 
-    whole = mask.cell_geobox
+    whole = mask.boxes
 
-    def shifted(*of: Any) -> Any:
-        box = whole(*of)
-        return GeoBox(box.shape, box.affine * box.affine.translation(0.5, 0.5), box.crs)
+    def shifted(cells: Any, resolution: int) -> Any:
+        of = whole(cells, resolution)
+        return Boxes(of.epsg, of.resolution, of.side, of.ulx + resolution / 2, of.uly - resolution / 2)
 
-    patch.setattr(mask, "cell_geobox", shifted)
+    for stage in (mask, crop):
+        patch.setattr(stage, "boxes", shifted)
 
 
 def swapped_bands(patch: Patch) -> None:
@@ -95,7 +107,7 @@ def labels_x_for_y(patch: Patch) -> None:
 def pixels_x_for_y(patch: Patch) -> None:
     """x and y of the patches are exchanged."""
     real = crop.encode
-    patch.setattr(crop, "encode", lambda data: real(np.ascontiguousarray(data.T)))
+    patch.setattr(crop, "encode", lambda data, packing: real(np.ascontiguousarray(data.T), packing))
 
 
 def leaked_cell(patch: Patch) -> None:
@@ -113,13 +125,12 @@ def leaked_cell(patch: Patch) -> None:
 
 def scl_off_by_one(patch: Patch) -> None:
     """SCL classes are one too high wherever they are read."""
-    real = stack_module._compute
+    real = Patches.put
 
-    def shifted(asset: Any, *of: Any) -> Any:
-        found = real(asset, *of)
-        return [np.minimum(one + 1, 11).astype(one.dtype) for one in found] if asset.band == "SCL" else found
+    def shifted(self: Any, at: int, pixels: np.ndarray, *of: Any) -> Any:
+        return real(self, at, np.minimum(pixels + 1, 11).astype("u1") if pixels.dtype == "u1" else pixels, *of)
 
-    patch.setattr(stack_module, "_compute", shifted)
+    patch.setattr(Patches, "put", shifted)
 
 
 def scl_off_by_one_when_counted(patch: Patch) -> None:

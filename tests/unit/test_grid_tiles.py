@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from tilewright.errors import TilewrightError
-from tilewright.grid import SIDE_M, cell_geobox, land_tiles, tile, tiles, window_in
+from tilewright.grid import SIDE_M, Boxes, cell_geobox, land_tiles, tile, tiles
 
 ANY_TILE = st.integers(0, 56_685).map(lambda at: tiles()[at])
 COLUMNS = ["ABCDEFGH", "JKLMNPQR", "STUVWXYZ"]
@@ -109,32 +109,45 @@ def test_tile_geobox(resolution: int) -> None:
     assert tuple(box.boundingbox) == tile("32TNT").bounds
 
 
-@given(ANY_TILE, st.sampled_from([10, 20, 60]), st.integers(-50, 6000), st.integers(-50, 6000), st.integers(1, 400))
-def test_window_is_the_shift_in_pixels(one, resolution: int, row: int, col: int, pixels: int) -> None:
+def boxes(epsg: int, resolution: int, side: int, ulx: list[float], uly: list[float]) -> Boxes:
+    return Boxes(epsg, resolution, side, np.array(ulx, np.float64), np.array(uly, np.float64))
+
+
+def windows(found: tuple[np.ndarray, np.ndarray] | None) -> list[tuple[int, int]] | None:
+    return None if found is None else list(zip(found[0].tolist(), found[1].tolist(), strict=True))
+
+
+PLACES = st.lists(st.tuples(st.integers(-50, 6000), st.integers(-50, 6000)), min_size=1, max_size=5)
+
+
+@given(ANY_TILE, st.sampled_from([10, 20, 60]), PLACES, st.integers(1, 400))
+def test_windows_are_the_shifts_in_pixels(one, resolution: int, places: list[tuple[int, int]], side: int) -> None:
     asset = one.geobox(resolution)
-    ulx, uly = one.ulx + col * resolution, one.uly - row * resolution
-    cell = cell_geobox(one.epsg, ulx, uly, pixels * resolution, resolution)
-    window = window_in(asset, cell)
-    assert window == (row, col, pixels, pixels)
-    assert window_in(asset, cell.translate_pix(0.5, 0)) is None
-    assert window_in(asset, cell.translate_pix(0, 0.25)) is None
-    assert window_in(asset, cell_geobox(one.epsg, ulx, uly, pixels * resolution * 2, resolution * 2)) is None
-    other = 32600 + one.epsg % 100 % 60 + 1
-    assert window_in(asset, cell_geobox(other, ulx, uly, pixels * resolution, resolution)) is None
+    ulx = [one.ulx + col * resolution for _, col in places]
+    uly = [one.uly - row * resolution for row, _ in places]
+    found = boxes(one.epsg, resolution, side, ulx, uly)
+    assert windows(found.windows_in(asset)) == places
+    assert found[0] == cell_geobox(one.epsg, ulx[0], uly[0], side * resolution, resolution)
+    # one box off the grid is enough
+    half, quarter = [*ulx[:-1], ulx[-1] + resolution / 2], [*uly[:-1], uly[-1] + resolution / 4]
+    assert boxes(one.epsg, resolution, side, half, uly).windows_in(asset) is None
+    assert boxes(one.epsg, resolution, side, ulx, quarter).windows_in(asset) is None
+    assert boxes(one.epsg, resolution * 2, side, ulx, uly).windows_in(asset) is None
+    assert boxes(32600 + one.epsg % 100 % 60 + 1, resolution, side, ulx, uly).windows_in(asset) is None
 
 
-def test_window_in_an_asset_that_is_rotated_or_flipped() -> None:
+def test_windows_in_an_asset_that_is_rotated_or_flipped() -> None:
     from affine import Affine
 
-    cell = cell_geobox(32632, 499980, 5300040, 1920, 10)
-    assert window_in(GeoBox((100, 100), cell.affine * Affine.rotation(30), 32632), cell) is None
-    assert window_in(GeoBox((100, 100), Affine(10, 0, 499980, 0, 10, 5300040), 32632), cell) is None
+    cell = boxes(32632, 10, 192, [499980], [5300040])
+    assert cell.windows_in(GeoBox((100, 100), cell[0].affine * Affine.rotation(30), 32632)) is None
+    assert cell.windows_in(GeoBox((100, 100), Affine(10, 0, 499980, 0, 10, 5300040), 32632)) is None
 
 
-def test_window_in_a_crop_of_the_tile() -> None:
+def test_windows_in_a_crop_of_the_tile() -> None:
     asset = tile("32TNT").geobox(10)[4000:4900, 3000:3900]
-    cell = cell_geobox(32632, 499980 + 31000, 5300040 - 41000, 1920, 10)
-    assert window_in(asset, cell) == (100, 100, 192, 192)
+    cell = boxes(32632, 10, 192, [499980 + 31000], [5300040 - 41000])
+    assert windows(cell.windows_in(asset)) == [(100, 100)]
 
 
 def test_pixels_must_fill_a_cell() -> None:

@@ -10,6 +10,7 @@ rule crop:
         # update(): the last run's patches stay in place, and what is still wanted of them is not read again
         patches=update(f"{PERIOD}/patches.zarr.zip"),
         selection=f"{PERIOD}/selection.parquet",
+        traffic=f"{PERIOD}/patches.traffic.json",
     log:
         f"{LOGS}/crop/{{tile}}-{{period}}.log",
     benchmark:
@@ -24,7 +25,8 @@ rule crop:
         "Cropping {wildcards.tile} in {wildcards.period}"
     shell:
         "python -m tilewright --log {log} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
-        "--settings {params.settings:q} --patches {output.patches} --selection {output.selection}"
+        "--settings {params.settings:q} --patches {output.patches} --selection {output.selection} "
+        "--traffic {output.traffic}"
 
 
 rule group:
@@ -39,11 +41,12 @@ rule group:
         f"{BENCHMARKS}/group/{{tile}}.tsv"
     conda:
         ENVIRONMENT
+    threads: 2
     params:
         settings=settings_of("group"),
         version=DATASET.version("group"),
     message:
         "Grouping the patches of {wildcards.tile} into series"
     shell:
-        "python -m tilewright --log {log} group --cells {input.cells} --patches {input.patches} "
+        "python -m tilewright --log {log} group --threads {threads} --cells {input.cells} --patches {input.patches} "
         "--settings {params.settings:q} --output {output}"

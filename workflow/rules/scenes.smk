@@ -67,7 +67,9 @@ rule mask:
         cells=f"{TILE}/cells.parquet",
         scenes=f"{PERIOD}/scenes.parquet",
     output:
-        f"{PERIOD}/masks.parquet",
+        masks=f"{PERIOD}/masks.parquet",
+        # what reading cost: of the run, not of the dataset
+        traffic=f"{PERIOD}/masks.traffic.json",
     log:
         f"{LOGS}/mask/{{tile}}-{{period}}.log",
     benchmark:
@@ -82,4 +84,4 @@ rule mask:
         "Counting SCL classes of {wildcards.tile} in {wildcards.period}"
     shell:
         "python -m tilewright --log {log} mask --threads {threads} --cells {input.cells} --scenes {input.scenes} "
-        "--settings {params.settings:q} --output {output}"
+        "--settings {params.settings:q} --output {output.masks} --traffic {output.traffic}"

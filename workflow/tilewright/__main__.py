@@ -1,5 +1,6 @@
 """`python -m tilewright` is `tilewright`."""
 
+import gc
 import logging
 import os
 import sys
@@ -14,6 +15,8 @@ def run() -> None:
     pools of GDAL, Arrow and Blosc race with the unloading of their libraries, which on rare occasions aborts a process
     whose work is done ("terminate called without an active exception").
     """
+    # A stage is short and makes few cycles; looking for them while it imports its libraries is a seventh of its start.
+    gc.set_threshold(100_000, 20, 20)
     code = main()
     logging.shutdown()
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tilewright.errors import TilewrightError
+from tilewright.progress import SUMMARY
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -31,19 +32,21 @@ def _search(args: argparse.Namespace) -> None:
 
 def _mask(args: argparse.Namespace) -> None:
     from tilewright.config.settings import MaskSettings, parsed
-    from tilewright.imagery import StackReader
+    from tilewright.imagery import ImageryReader
     from tilewright.stages.mask import make_mask
 
-    make_mask(args.cells, args.scenes, parsed(MaskSettings, args.settings), args.output, StackReader(args.threads))
+    settings = parsed(MaskSettings, args.settings)
+    make_mask(args.cells, args.scenes, settings, args.output, args.traffic, ImageryReader(args.threads))
 
 
 def _crop(args: argparse.Namespace) -> None:
     from tilewright.config.settings import CropSettings, parsed
-    from tilewright.imagery import StackReader
+    from tilewright.imagery import ImageryReader
     from tilewright.stages.crop import make_crop
 
     settings = parsed(CropSettings, args.settings)
-    make_crop(args.cells, args.scenes, args.masks, settings, args.patches, args.selection, StackReader(args.threads))
+    reader = ImageryReader(args.threads)
+    make_crop(args.cells, args.scenes, args.masks, settings, args.patches, args.selection, args.traffic, reader)
 
 
 def _features(args: argparse.Namespace) -> None:
@@ -66,7 +69,7 @@ def _group(args: argparse.Namespace) -> None:
     from tilewright.config.settings import GroupSettings, parsed
     from tilewright.stages.group import make_group
 
-    make_group(args.cells, args.patches, parsed(GroupSettings, args.settings), args.output)
+    make_group(args.cells, args.patches, parsed(GroupSettings, args.settings), args.output, args.threads)
 
 
 def _zone(args: argparse.Namespace) -> None:
@@ -124,14 +127,17 @@ def _parser() -> argparse.ArgumentParser:
     command("simulate", _simulate, "make the simulated world", ["directory"])
     command("cells", _cells, "sample a tile: cells.parquet", ["output"]).add_argument("--tile", required=True)
     command("search", _search, "find a tile's scenes in a period: scenes.parquet", ["output"])
-    mask = command("mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output"])
-    crop_paths = ["cells", "scenes", "masks", "patches", "selection"]
+    mask = command(
+        "mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output", "traffic"]
+    )
+    crop_paths = ["cells", "scenes", "masks", "patches", "selection", "traffic"]
     crop = command("crop", _crop, "choose scenes and read patches: patches.zarr.zip, selection.parquet", crop_paths)
     for reading in (mask, crop):
-        reading.add_argument("--threads", type=int, default=2, help="pieces of imagery read at a time")
+        reading.add_argument("--threads", type=int, default=2, help="blocks decoded at a time")
     command("features", _features, "cut the label source to a tile: features.parquet", ["cells", "output"])
     command("labels", _labels, "rasterise a tile's features: labels.zarr.zip", ["cells", "features", "output"])
     group = command("group", _group, "patches of all periods as series: series.zarr.zip", ["cells", "output"])
+    group.add_argument("--threads", type=int, default=2, help="cells in work at a time")
     group.add_argument("--patches", type=Path, nargs="+", required=True, help="a store for each period, in order")
     zone = command("zone", _zone, "gather the cells of a UTM zone", ["tiles-folder", "output"], settings=False)
     zone.add_argument("--tiles", nargs="+", required=True)
@@ -148,9 +154,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _set_up_log(path: Path | None) -> None:
-    """Everything into the log file where there is one; to stderr what a user must see (without a file: everything)."""
+    """Everything into the log file where there is one; to stderr what a user should see (without a file: everything)."""
     console = logging.StreamHandler()
-    console.setLevel(logging.WARNING if path else logging.INFO)
+    console.setLevel(SUMMARY if path else logging.INFO)
     console.setFormatter(logging.Formatter("tilewright: %(message)s"))
     # each retry of a request is for the log; the user is told once, when retrying has not helped
     console.addFilter(lambda record: not record.name.startswith("urllib3"))

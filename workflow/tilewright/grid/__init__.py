@@ -3,15 +3,15 @@
 from tilewright.grid.aoi import AreaOfInterest, inside, load_aoi
 from tilewright.grid.cells import CellTable, cells_of
 from tilewright.grid.mgrs import SIDE_M, Tile, TileTable, land_tiles, tile, tiles
-from tilewright.grid.pixels import Window, cell_geobox, window_in
+from tilewright.grid.pixels import Boxes, cell_geobox
 
 __all__ = [
     "SIDE_M",
     "AreaOfInterest",
+    "Boxes",
     "CellTable",
     "Tile",
     "TileTable",
-    "Window",
     "cell_geobox",
     "cells_of",
     "inside",
@@ -19,5 +19,4 @@ __all__ = [
     "load_aoi",
     "tile",
     "tiles",
-    "window_in",
 ]

@@ -1,7 +1,10 @@
-"""Pixel arithmetic, written once: the GeoBox of a square footprint and its window in an asset's grid."""
+"""Pixel arithmetic, written once: the GeoBoxes of square footprints and their windows in an asset's grid."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tilewright.errors import TilewrightError
 
@@ -9,16 +12,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 
-class Window(NamedTuple):
-    """Pixels of an asset: first row, first column, and how many."""
-
-    row: int
-    col: int
-    height: int
-    width: int
-
-
-def cell_geobox(epsg: int, ulx: int, uly: int, size_m: int, resolution: int) -> "GeoBox":
+def cell_geobox(epsg: int, ulx: float, uly: float, size_m: int, resolution: int) -> "GeoBox":
     """The pixel grid of the square of `size_m` metres whose upper-left corner is (`ulx`, `uly`) in `epsg`.
 
     Raises:
@@ -35,22 +29,54 @@ def cell_geobox(epsg: int, ulx: int, uly: int, size_m: int, resolution: int) -> 
     return GeoBox((pixels, pixels), Affine(resolution, 0, ulx, 0, -resolution, uly), epsg)
 
 
-def window_in(asset: "GeoBox", cell: "GeoBox") -> Window | None:
-    """Where `cell` lies in `asset`, in whole pixels of `asset`.
+@dataclass(frozen=True)
+class Boxes:
+    """Squares of one size and resolution in one CRS: the cells of a tile on one of its pixel grids.
 
-    The window may reach outside the asset (negative offsets, or beyond its shape): what the asset does not hold is the
-    reader's to fill. None where the cell is not on the asset's pixel grid: another CRS, another resolution, rotated, or
-    shifted by a part of a pixel.
+    Attributes:
+        resolution: metres.
+        side: pixels along a side.
+        ulx, uly: (n,) outer corners of the upper-left pixels, metres.
     """
-    if asset.crs != cell.crs:
-        return None
-    ours, theirs = cell.affine, asset.affine
-    if any(abs(value) > 1e-12 * abs(theirs.a) for value in (theirs.b, theirs.d, ours.b, ours.d)):
-        return None
-    # A relative 1e-9 over the widest raster there is (2**21 pixels) stays far below the part of a pixel tested next.
-    if not (math.isclose(ours.a, theirs.a, rel_tol=1e-9) and math.isclose(ours.e, theirs.e, rel_tol=1e-9)):
-        return None
-    col, row = (ours.c - theirs.c) / theirs.a, (ours.f - theirs.f) / theirs.e
-    if abs(col - round(col)) > 1e-3 or abs(row - round(row)) > 1e-3:
-        return None
-    return Window(round(row), round(col), cell.shape[0], cell.shape[1])
+
+    epsg: int
+    resolution: int
+    side: int
+    ulx: np.ndarray
+    uly: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ulx)
+
+    def __getitem__(self, at: int) -> "GeoBox":
+        return cell_geobox(
+            self.epsg, float(self.ulx[at]), float(self.uly[at]), self.side * self.resolution, self.resolution
+        )
+
+    def take(self, places: np.ndarray) -> "Boxes":
+        """Those at `places`."""
+        return Boxes(self.epsg, self.resolution, self.side, self.ulx[places], self.uly[places])
+
+    def windows_in(self, asset: "GeoBox") -> tuple[np.ndarray, np.ndarray] | None:
+        """First row and first column, (n,) int64 each, of every box in whole pixels of `asset`.
+
+        A window may reach outside the asset (negative, or beyond its shape): what the asset does not hold is the reader's
+        to fill. None where any box is not on the asset's pixel grid: another CRS, another resolution, rotated, or
+        shifted by a part of a pixel.
+        """
+        if asset.crs is None or asset.crs.epsg != self.epsg:
+            return None
+        theirs = asset.affine
+        if any(abs(value) > 1e-12 * abs(theirs.a) for value in (theirs.b, theirs.d)):
+            return None
+        # A relative 1e-9 over the widest raster there is (2**21 pixels) stays far below the part of a pixel tested next.
+        if not (
+            math.isclose(self.resolution, theirs.a, rel_tol=1e-9)
+            and math.isclose(-self.resolution, theirs.e, rel_tol=1e-9)
+        ):
+            return None
+        cols, rows = (self.ulx - theirs.c) / theirs.a, (self.uly - theirs.f) / theirs.e
+        whole_rows, whole_cols = np.round(rows), np.round(cols)
+        if (np.abs(rows - whole_rows) > 1e-3).any() or (np.abs(cols - whole_cols) > 1e-3).any():
+            return None
+        return whole_rows.astype(np.int64), whole_cols.astype(np.int64)

@@ -1,6 +1,7 @@
-"""Reading the pixels of cells from a scene's rasters, behind one small protocol."""
+"""Reading the pixels of cells from scenes' rasters, behind one small protocol."""
 
-from tilewright.imagery.protocol import BrokenAssetError, Reader
-from tilewright.imagery.stack import StackReader
+from tilewright.imagery.protocol import Ask, BrokenAssetError, Reader
+from tilewright.imagery.reader import ImageryReader
+from tilewright.imagery.traffic import Traffic
 
-__all__ = ["BrokenAssetError", "Reader", "StackReader"]
+__all__ = ["Ask", "BrokenAssetError", "ImageryReader", "Reader", "Traffic"]

@@ -1,12 +1,16 @@
 """What a reader of imagery does, and how it says that a file is broken."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 
 from tilewright.catalog import Asset
+from tilewright.grid import Boxes
+from tilewright.imagery.traffic import Traffic
+
+T = TypeVar("T")
 
 
 class BrokenAssetError(Exception):
@@ -22,19 +26,37 @@ class BrokenAssetError(Exception):
         self.why = f"{band} {why}"
 
 
+@dataclass(frozen=True)
+class Ask:
+    """What is wanted of one asset.
+
+    Attributes:
+        boxes: pixel grids, all of one CRS, resolution and size.
+        dtype: type of the pixels returned. A file whose numbers do not fit into it is broken: casting would turn
+            reflectances into zeros without a word.
+    """
+
+    asset: Asset
+    boxes: Boxes
+    dtype: np.dtype
+
+
 class Reader(Protocol):
-    """Reads pixels of many boxes from one asset."""
+    """Reads pixels of many boxes from many assets."""
 
     version: str
     """Goes into the patch store; patches of another version are not reused."""
+    traffic: Traffic
+    """What has been fetched and decoded so far."""
 
-    def read(self, asset: Asset, boxes: Sequence[GeoBox]) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (position in `boxes`, (height, width) pixels as stored) for every box, in any order.
+    def read(self, asks: Iterable[Ask], finish: Callable[[int, int, np.ndarray], T]) -> Iterator[tuple[int, int, T]]:
+        """Yield (place in `asks`, place in its `boxes`, what `finish` made) once for every box of every ask.
 
-        Pixels outside the asset are 0.
+        Asks are taken as they are needed and answered in their order, the boxes of an ask in any. `finish` gets both places and the (height, width)
+        pixels as stored, its own to keep, 0 outside the asset; it is called in several threads.
 
         Raises:
-            BrokenAssetError: on permanent evidence.
-            TilewrightError: when the source stays unreachable, naming scene, asset and the mend.
+            BrokenAssetError: on permanent evidence, after everything that was asked before that asset was yielded.
+            TilewrightError: when the source stays unreachable, naming scene, asset, place and the mend.
         """
         ...

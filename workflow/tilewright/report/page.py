@@ -11,13 +11,17 @@ from tilewright.report.drawing import NONE_COLOUR, SPLIT_COLOURS, UNKNOWN_COLOUR
 from tilewright.report.facts import read_facts
 from tilewright.report.plots import all_plots, percent
 from tilewright.report.samples import make_samples
+from tilewright.report.traffic import traffic
 from tilewright.store import replacing
 
 log = logging.getLogger(__name__)
 
 
 def make_report(dataset: Path, config_text: str, output: Path) -> None:
-    """Write one self-contained HTML page about a dataset; the same dataset, config and software give the same bytes.
+    """Write one self-contained HTML page about a dataset.
+
+    The same dataset, config and software give the same bytes,
+    but for the section on what reading cost, which is of the runs.
 
     Args:
         dataset: its folder, with `index.parquet`, `statistics.json` and the stores that the index names.
@@ -38,7 +42,7 @@ def make_report(dataset: Path, config_text: str, output: Path) -> None:
         name=facts.name, described=facts.described, split=facts.statistics["split"], figures=tables.figures(facts),
         about=tables.described(facts), map=cell_map(facts), samples=make_samples(facts), plots=all_plots(facts),
         periods=tables.periods(facts), sampling=tables.sampling(facts), split_shares=tables.split_shares(facts),
-        label_sources=tables.label_sources(facts), absent=tables.absent(facts), versions=tables.versions(),
+        label_sources=tables.label_sources(facts), absent=tables.absent(facts), traffic=traffic(dataset), versions=tables.versions(),
         config_text=config_text, split_colours=SPLIT_COLOURS, none_colour=NONE_COLOUR, unknown_colour=UNKNOWN_COLOUR,
     )  # fmt: skip
     with replacing(output) as part:

@@ -1,7 +1,7 @@
 """crop: choose which scene serves which cell, then read those pixels and no others."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +12,18 @@ from tilewright.catalog import Scene, scene_asset, scenes_of
 from tilewright.config.bands import SCL_CLASSES
 from tilewright.config.settings import STAGE_VERSIONS, CropSettings, settings_digest
 from tilewright.errors import TilewrightError
-from tilewright.imagery import BrokenAssetError, Reader, StackReader
+from tilewright.imagery import Ask, BrokenAssetError, ImageryReader, Reader
+from tilewright.progress import SUMMARY, Progress
 from tilewright.select import USED, Candidates, Rule, select
 from tilewright.stages.mask import COUNT_COLUMNS, boxes
 from tilewright.store import StoreWriter, read_table, write_table
-from tilewright.store.patches import SCL, Group, PreviousPatches, groups_of
+from tilewright.store.patches import Layer, PreviousPatches, groups_of
 from tilewright.store.spool import Spool
-from tilewright.store.zarrzip import encode
+from tilewright.store.zarrzip import PASSING, encode
 
 log = logging.getLogger(__name__)
 
 PRIMARY = "s2_l2a"  # the collection that the choice rule judges; others will be paired with its scenes
-
-
-@dataclass
-class _Progress:
-    """What the run read and reused, in (patch, band) pieces; for the log only, so that outputs do not tell runs apart."""
-
-    read: int = 0
-    reused: int = 0
 
 
 def make_crop(
@@ -40,9 +33,10 @@ def make_crop(
     settings: CropSettings,
     patches: Path,
     selection: Path,
+    traffic: Path,
     reader: Reader | None = None,
 ) -> None:
-    """Write the selection and the chosen patches.
+    """Write the selection and the chosen patches, and what reading cost.
 
     A scene whose files prove broken is recorded as such and the next candidate serves; patches that the file at
     `patches` already holds are copied from it as they are.
@@ -50,7 +44,7 @@ def make_crop(
     Raises:
         TilewrightError: when a source stays unreachable, naming tile, scene and asset, or every scene is broken.
     """
-    reader = reader or StackReader()
+    reader = reader or ImageryReader()
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
     scene_table = read_table(scenes)
     scene_table = scene_table[scene_table["collection"] == PRIMARY].reset_index(drop=True)
@@ -59,28 +53,39 @@ def make_crop(
     candidates = _candidates(cell_table, scene_table, read_table(masks))
     rule = Rule(settings.tile, settings.period, settings.seed, settings.scenes, settings.order, settings.limits)
     size_m = int(cell_table["size_m"].iloc[0]) if len(cell_table) else 0
-    groups = groups_of(PRIMARY, settings.bands[PRIMARY])
+    layers = _layers(settings)
     made_by = f"{reader.version}, crop {STAGE_VERSIONS['crop']}"
     previous = PreviousPatches(patches, made_by, size_m)
-    progress = _Progress()
-    counts: dict[tuple[str, str, str], tuple[int, int]] = {}
-    with Spool(patches.parent) as spool:
+    with Spool(patches.parent, len(cell_table), len(layers)) as spool:
+        filling = _Filling(spool, cell_table, found, layers, previous, reader)
         while True:
             chosen = select(candidates, rule)
             used = chosen[chosen["status"] == USED]
             try:
-                _fill(spool, counts, used, cell_table, found, groups, reader, previous, progress)
+                filling.fill(used)
             except BrokenAssetError as error:
                 log.warning("scene %s is broken (%s): its cells take the next candidate", error.scene_id, error.why)
                 candidates.broken[error.scene_id] = error.why
                 continue
+            except TilewrightError as error:
+                raise TilewrightError(f"tile {settings.tile}, period {settings.period}: {error}") from error
             break
         _check_source(candidates, len(used), settings)
-        _write(patches, spool, counts, used, candidates, settings, groups, size_m, made_by)
+        spool.written()
+        _write(patches, spool, used, candidates, settings, layers, size_m, made_by)
     write_table(chosen, selection, {"tile": settings.tile, "period": settings.period, "rule": _rule_words(settings)})
-    log.info(
-        "%d patches of %d cells; pieces read %d, reused %d", len(used), len(cell_table), progress.read, progress.reused
-    )
+    told = {"patches": len(used), "pieces_read": filling.read, "pieces_reused": filling.reused}
+    reader.traffic.write(traffic, stage="crop", tile=settings.tile, period=settings.period, **told)
+    log.log(
+        SUMMARY, "crop %s %s: %d patches of %d cells; pieces read %d, reused %d; %s", settings.tile, settings.period,
+        len(used), len(cell_table), filling.read, filling.reused, reader.traffic.words(),
+    )  # fmt: skip
+
+
+def _layers(settings: CropSettings) -> list[Layer]:
+    """Every band with its group, in the order of the store."""
+    groups = groups_of(PRIMARY, settings.bands[PRIMARY])
+    return [Layer(group, at) for group in groups for at in range(len(group.bands))]
 
 
 def _check_bands(scenes: list[Scene], settings: CropSettings) -> None:
@@ -125,49 +130,81 @@ def _candidates(cells: pd.DataFrame, scenes: pd.DataFrame, masks: pd.DataFrame) 
     return Candidates(cells["cell_id"].to_numpy(object), scenes, count, brightness, broken)
 
 
-def _fill(
-    spool: Spool, counts: dict[tuple[str, str, str], tuple[int, int]], used: pd.DataFrame, cells: pd.DataFrame,
-    scenes: list[Scene], groups: list[Group], reader: Reader, previous: PreviousPatches, progress: _Progress,
-) -> None:  # fmt: skip
-    """Bring every (cell, scene, band) of the selection into the spool, from the previous output or from the scene."""
-    place = {cell: at for at, cell in enumerate(cells["cell_id"])}
-    by_scene = dict(tuple(used.groupby("scene_id", sort=False)))
-    for scene in scenes:
-        if scene.scene_id not in by_scene:
-            continue
-        ids = [str(cell) for cell in by_scene[scene.scene_id]["cell_id"]]
-        for group in groups:
-            for band in group.bands:
-                wanted = [cell for cell in ids if (cell, scene.scene_id, band) not in spool]
-                missing = []
-                for cell in wanted:
-                    kept = previous.get(group.collection, cell, scene.digest, band)
-                    if kept is None:
-                        missing.append(cell)
-                        continue
-                    spool.put((cell, scene.scene_id, band), kept.data)
-                    counts[cell, scene.scene_id, band] = (kept.zeros, kept.clipped)
-                    progress.reused += 1
-                if missing:
-                    table = cells.iloc[[place[cell] for cell in missing]]
-                    _read(spool, counts, table, missing, scene, group, band, reader)
-                    progress.read += len(missing)
-        log.info("scene %s: %d patches", scene.scene_id, len(ids))
+class _Filling:
+    """Brings every piece of a selection into the spool, from the previous output or from the scenes."""
 
+    def __init__(
+        self, spool: Spool, cells: pd.DataFrame, scenes: list[Scene], layers: list[Layer], previous: PreviousPatches,
+        reader: Reader,
+    ) -> None:  # fmt: skip
+        self.read = 0
+        self.reused = 0
+        self._spool = spool
+        self._scenes = scenes
+        self._layers = layers
+        self._previous = previous
+        self._reader = reader
+        self._ids = [str(cell) for cell in cells["cell_id"]]
+        self._place = {cell: at for at, cell in enumerate(self._ids)}
+        self._boxes = {layer.group.resolution: boxes(cells, layer.group.resolution) for layer in layers}
 
-def _read(
-    spool: Spool, counts: dict[tuple[str, str, str], tuple[int, int]], table: pd.DataFrame, missing: list[str],
-    scene: Scene, group: Group, band: str, reader: Reader,
-) -> None:  # fmt: skip
-    """Read one band of one scene for the cells in `table`, harmonise it and put it into the spool, encoded."""
-    asset = scene_asset(scene, band)
-    if asset is None:
-        raise BrokenAssetError(scene.scene_id, band, "is not listed by the item")
-    for at, stored in reader.read(asset, boxes(table, group.resolution)):
-        pixels, clipped = (stored, 0) if band == SCL else harmonised(stored, scene.dn_offset)
-        key = (missing[at], scene.scene_id, band)
-        spool.put(key, encode(np.ascontiguousarray(pixels)))
-        counts[key] = (int((pixels == 0).sum()), clipped)
+    def fill(self, used: pd.DataFrame) -> None:
+        """Bring what is not there yet.
+
+        Raises:
+            BrokenAssetError: for the first scene, in their order, that cannot serve.
+        """
+        wanted = {
+            str(scene): np.array([self._place[str(cell)] for cell in part["cell_id"]])
+            for scene, part in used.groupby("scene_id", sort=False)
+        }
+        scenes = [scene for scene in self._scenes if scene.scene_id in wanted]
+        for scene in scenes:
+            for at, layer in enumerate(self._layers):
+                self._reuse(scene, at, wanted[scene.scene_id])
+                if scene_asset(scene, layer.band) is None and len(self._lacking(scene, at, wanted)):
+                    raise BrokenAssetError(scene.scene_id, layer.band, "is not listed by the item")
+        asked: list[tuple[Scene, int, np.ndarray]] = []
+        missing = sum(len(self._lacking(scene, at, wanted)) for scene in scenes for at in range(len(self._layers)))
+        progress = Progress(log, missing, "pieces")
+        for ask, box, (data, zeros, clipped) in self._reader.read(
+            self._asks(scenes, wanted, asked), lambda ask, _, pixels: self._finish(*asked[ask][:2], pixels)
+        ):
+            scene, at, cells = asked[ask]
+            self._spool.put(scene.scene_id, at, int(cells[box]), data, zeros, clipped)
+            self.read += 1
+            progress.step(also=self._reader.traffic.words())
+
+    def _lacking(self, scene: Scene, at: int, wanted: dict[str, np.ndarray]) -> np.ndarray:
+        return self._spool.lacks(scene.scene_id, at, wanted[scene.scene_id])
+
+    def _reuse(self, scene: Scene, at: int, cells: np.ndarray) -> None:
+        """Copy what the previous output has of a layer of a scene."""
+        group, band = self._layers[at].group, self._layers[at].band
+        for cell in self._spool.lacks(scene.scene_id, at, cells).tolist():
+            kept = self._previous.get(group.collection, self._ids[cell], scene.digest, band)
+            if kept is not None:
+                self._spool.put(scene.scene_id, at, cell, kept.data, kept.zeros, kept.clipped)
+                self.reused += 1
+
+    def _asks(
+        self, scenes: list[Scene], wanted: dict[str, np.ndarray], asked: list[tuple[Scene, int, np.ndarray]]
+    ) -> Iterator[Ask]:
+        """One ask for each layer of each scene that lacks pieces; `asked` remembers which."""
+        for scene in scenes:
+            for at, layer in enumerate(self._layers):
+                cells = self._lacking(scene, at, wanted)
+                asset = scene_asset(scene, layer.band)
+                if len(cells) and asset is not None:
+                    asked.append((scene, at, cells))
+                    yield Ask(asset, self._boxes[layer.group.resolution].take(cells), np.dtype(layer.group.dtype))
+
+    def _finish(self, scene: Scene, at: int, pixels: np.ndarray) -> tuple[bytes, int, int]:
+        """Harmonise and encode, in the reader's threads."""
+        if self._layers[at].group.is_scl:
+            return encode(pixels, PASSING), 0, 0
+        pixels, clipped = harmonised(pixels, scene.dn_offset)
+        return encode(pixels, PASSING), pixels.size - int(np.count_nonzero(pixels)), clipped
 
 
 def harmonised(stored: np.ndarray, offset: int) -> tuple[np.ndarray, int]:
@@ -184,39 +221,34 @@ def harmonised(stored: np.ndarray, offset: int) -> tuple[np.ndarray, int]:
 
 
 def _write(
-    path: Path, spool: Spool, counts: dict[tuple[str, str, str], tuple[int, int]], used: pd.DataFrame,
-    candidates: Candidates, settings: CropSettings, groups: list[Group], size_m: int, made_by: str,
+    path: Path, spool: Spool, used: pd.DataFrame, candidates: Candidates, settings: CropSettings, layers: list[Layer],
+    size_m: int, made_by: str,
 ) -> None:  # fmt: skip
     """Write the store in the order of cells and, within a cell, of the walk."""
-    keys = list(zip(used["cell_id"].astype(str), used["scene_id"].astype(str), strict=True))
+    row = {cell: at for at, cell in enumerate(candidates.cell_id)}
+    keys = [(row[cell], str(scene)) for cell, scene in zip(used["cell_id"], used["scene_id"], strict=True)]
     attrs = {
         "tile": settings.tile, "period": settings.period, "size_m": size_m, "made_by": made_by, "bands": settings.bands,
         "settings_digest": settings_digest(settings),
     }  # fmt: skip
+    counts = np.array([spool.counts(scene, cell) for cell, scene in keys], np.int32).reshape(len(keys), len(layers), 2)
     with StoreWriter(path, attrs) as store:
         store.coords(PRIMARY, _coordinates(used, candidates))
-        for group in groups:
+        for group in dict.fromkeys(layer.group for layer in layers):
             side = group.side(size_m)
             dims = ("patch", "y", "x") if group.is_scl else ("patch", "band", "y", "x")
             shape = (len(keys), side, side) if group.is_scl else (len(keys), len(group.bands), side, side)
             if not group.is_scl:
-                zeros, clipped = (
-                    np.array([[counts[cell, scene, band][which] for band in group.bands] for cell, scene in keys], np.int32)
-                    .reshape(len(keys), len(group.bands))
-                    for which in (0, 1)
-                )  # fmt: skip
-                store.coords(
-                    group.name,
-                    xr.Dataset(
-                        {"zeros": (("patch", "band"), zeros), "clipped": (("patch", "band"), clipped)},
-                        coords={"band": np.array(group.bands, object)},
-                    ),
-                )
-            store.array(group.array, shape, group.dtype, group.chunk_shape(size_m) if size_m else shape, dims)
+                of = counts[:, [at for at, layer in enumerate(layers) if layer.group == group]]
+                variables = {"zeros": (("patch", "band"), of[..., 0]), "clipped": (("patch", "band"), of[..., 1])}
+                store.coords(group.name, xr.Dataset(variables, coords={"band": np.array(group.bands, object)}))
+            store.array(
+                group.array, shape, group.dtype, group.chunk_shape(size_m) if size_m else shape, dims, packing=PASSING
+            )
         for patch, (cell, scene) in enumerate(keys):
-            for group in groups:
-                for at, band in enumerate(group.bands):
-                    store.put_encoded(group.array, group.index(patch, at), spool.get((cell, scene, band)))
+            for at, layer in enumerate(layers):
+                index = layer.group.index(patch, layer.place)
+                store.put_encoded(layer.group.array, index, spool.get(scene, at, cell))
 
 
 def _coordinates(used: pd.DataFrame, candidates: Candidates) -> xr.Dataset:

@@ -1,18 +1,20 @@
 """mask: how many pixels of each SCL class every cell has in every scene, and how bright it is."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from odc.geo.geobox import GeoBox
 
 from tilewright.catalog import Scene, scene_asset, scenes_of
 from tilewright.config.bands import COLLECTION_BANDS, NO_DATA, SCL_CLASSES, SCL_RESOLUTION
 from tilewright.config.settings import MaskSettings
 from tilewright.errors import TilewrightError
-from tilewright.grid import cell_geobox
-from tilewright.imagery import BrokenAssetError, Reader, StackReader
+from tilewright.grid import Boxes
+from tilewright.imagery import Ask, BrokenAssetError, ImageryReader, Reader
+from tilewright.progress import SUMMARY, Progress
 from tilewright.store import read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -20,8 +22,23 @@ log = logging.getLogger(__name__)
 COUNT_COLUMNS = [f"scl_{value:02}" for value in range(len(SCL_CLASSES))]
 
 
-def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, reader: Reader | None = None) -> None:
-    """Write one row for each (scene, cell), in the order of the scenes and the cells.
+@dataclass
+class _Found:
+    """What is known of one scene: (cell, 12) counts, (cell,) brightness, and why it cannot be read."""
+
+    counts: np.ndarray
+    brightness: np.ndarray
+    why: str
+
+    @classmethod
+    def nothing(cls, cells: int, why: str = "") -> Self:
+        return cls(np.zeros((cells, len(SCL_CLASSES)), np.int32), np.full(cells, np.nan, np.float32), why)
+
+
+def make_mask(
+    cells: Path, scenes: Path, settings: MaskSettings, output: Path, traffic: Path, reader: Reader | None = None
+) -> None:
+    """Write one row for each (scene, cell), in the order of the scenes and the cells, and what reading cost.
 
     Columns: scene_id, cell_id, scl_00 … scl_11 (pixels), brightness (DN percentile of the intensity band's valid
     pixels, harmonised; NaN where the filter is off or nothing is valid), broken (why the scene's SCL or intensity band
@@ -30,31 +47,40 @@ def make_mask(cells: Path, scenes: Path, settings: MaskSettings, output: Path, r
     Raises:
         TilewrightError: when a source stays unreachable, or none of several scenes can be read.
     """
-    reader = reader or StackReader()
+    reader = reader or ImageryReader()
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
-    found = scenes_of(read_table(scenes))
-    parts = []
-    for at, scene in enumerate(found, 1):
-        if scene.refused:
-            continue
-        counts, brightness, why = _measure(cell_table, scene, settings, reader)
-        part = pd.DataFrame(counts, columns=COUNT_COLUMNS)
-        part.insert(0, "cell_id", cell_table["cell_id"].to_numpy())
-        part.insert(0, "scene_id", scene.scene_id)
-        parts.append(part.assign(brightness=brightness, broken=why))
-        log.info("%d of %d scenes: %s%s", at, len(found), scene.scene_id, f" ({why})" if why else "")
-    broken = [part["broken"].iloc[0] for part in parts if len(part) and part["broken"].iloc[0]]
-    if len(broken) == len(parts) >= 2:
+    found = [scene for scene in scenes_of(read_table(scenes)) if not scene.refused]
+    try:
+        measured = _measure(cell_table, found, settings, reader)
+    except TilewrightError as error:
+        raise TilewrightError(f"tile {settings.tile}: {error}") from error
+    broken = [one.why for one in measured if one.why]
+    if len(cell_table) and len(broken) == len(found) >= 2:
         # One scene may vanish or break; all of them at once is a disk that is not mounted or a mirror that moved.
         raise TilewrightError(
             f"tile {settings.tile}: none of {len(broken)} scenes can be read, such as {_href(found)} ({broken[0]}): the imagery "
             "is not what the catalog says; bring it back or mend the catalog, then run again"
         )
+    table = _table(cell_table, found, measured)
+    write_table(table, output, {"tile": settings.tile, "reader": reader.version, "scl_classes": list(SCL_CLASSES)})
+    reader.traffic.write(traffic, stage="mask", tile=settings.tile)
+    log.log(
+        SUMMARY, "mask %s: %d scenes over %d cells; %s", settings.tile, len(found), len(cell_table), reader.traffic.words()
+    )  # fmt: skip
+
+
+def _table(cells: pd.DataFrame, scenes: list[Scene], measured: list[_Found]) -> pd.DataFrame:
+    """One row for each (scene, cell)."""
+    parts = []
+    for scene, one in zip(scenes, measured, strict=True):
+        part = pd.DataFrame(one.counts, columns=COUNT_COLUMNS)
+        part.insert(0, "cell_id", cells["cell_id"].to_numpy())
+        part.insert(0, "scene_id", scene.scene_id)
+        parts.append(part.assign(brightness=one.brightness, broken=one.why))
     empty = pd.DataFrame({"scene_id": [], "cell_id": []}, dtype=object).assign(
         **{name: np.zeros(0, np.int32) for name in COUNT_COLUMNS}, brightness=np.zeros(0, np.float32), broken=""
     )
-    table = pd.concat(parts, ignore_index=True) if parts else empty
-    write_table(table, output, {"tile": settings.tile, "reader": reader.version, "scl_classes": list(SCL_CLASSES)})
+    return pd.concat(parts, ignore_index=True) if parts else empty
 
 
 def _href(scenes: list[Scene]) -> str:
@@ -62,53 +88,87 @@ def _href(scenes: list[Scene]) -> str:
     return next((asset.href for scene in scenes if (asset := scene_asset(scene, "SCL"))), "an asset without href")
 
 
-def _measure(
-    cells: pd.DataFrame, scene: Scene, settings: MaskSettings, reader: Reader
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """(cell, 12) counts, (cell,) brightness and why not, for one scene."""
-    counts = np.zeros((len(cells), len(SCL_CLASSES)), np.int32)
-    brightness = np.full(len(cells), np.nan, np.float32)
-    asset = scene_asset(scene, "SCL")
-    if asset is None:
-        return counts, brightness, "the item lists no usable SCL asset"
-    classes: dict[int, np.ndarray] = {}
-    try:
-        for at, pixels in reader.read(asset, boxes(cells, SCL_RESOLUTION)):
-            # Values above 11 mean nothing: counted as defective, the class for pixels not to be trusted.
-            known = np.where(pixels < len(SCL_CLASSES), pixels, 1)
-            counts[at] = np.bincount(known.ravel(), minlength=len(SCL_CLASSES))
-            if settings.intensity_band is not None:
-                classes[at] = pixels
-        if settings.intensity_band is not None:
-            brightness = _brightness(cells, scene, settings, reader, classes)
-    except BrokenAssetError as error:
-        return np.zeros_like(counts), np.full_like(brightness, np.nan), error.why
-    return counts, brightness, ""
+def _measure(cells: pd.DataFrame, scenes: list[Scene], settings: MaskSettings, reader: Reader) -> list[_Found]:
+    """What is found in each scene, in their order."""
+    bands = ["SCL", *([settings.intensity_band] if settings.intensity_band else [])]
+    place = {scene.scene_id: at for at, scene in enumerate(scenes)}
+    found = [_Found.nothing(len(cells), _unlisted(scene, bands)) for scene in scenes]
+    todo = [at for at, one in enumerate(found) if not one.why]
+    progress = Progress(log, len(todo) * len(bands) * len(cells), "pieces")
+    while todo:
+        try:
+            _run(cells, scenes, todo, bands, found, settings, reader, progress)
+            break
+        except BrokenAssetError as error:
+            log.warning("scene %s is broken (%s)", error.scene_id, error.why)
+            at = place[error.scene_id]
+            found[at] = _Found.nothing(len(cells), error.why)
+            todo = [one for one in todo if one > at]  # readers answer in order: those before are done
+    return found
 
 
-def _brightness(
-    cells: pd.DataFrame, scene: Scene, settings: MaskSettings, reader: Reader, classes: dict[int, np.ndarray]
-) -> np.ndarray:
-    """(cell,) percentile of the intensity band over pixels that SCL does not call no data, in harmonised DN."""
-    band = str(settings.intensity_band)
-    step = COLLECTION_BANDS[scene.collection][band]
-    brightness = np.full(len(cells), np.nan, np.float32)
-    asset = scene_asset(scene, band)
-    if asset is None:
-        raise BrokenAssetError(scene.scene_id, band, "is not listed by the item")
-    for at, pixels in reader.read(asset, boxes(cells, step)):
-        valid = on_grid(classes[at] != NO_DATA, pixels.shape[0])
-        if valid.any():
-            # "lower" picks a value that is there, so that no interpolation can round differently elsewhere
-            value = np.percentile(pixels[valid], settings.intensity_percentile or 0.0, method="lower")
-            brightness[at] = float(value) + (scene.dn_offset if value > 0 else 0)
-    return brightness
+def _unlisted(scene: Scene, bands: list[str]) -> str:
+    """Why a scene cannot be measured for want of an asset; empty where it has them."""
+    if scene_asset(scene, "SCL") is None:
+        return "the item lists no usable SCL asset"
+    return next((f"{band} is not listed by the item" for band in bands if scene_asset(scene, band) is None), "")
 
 
-def boxes(cells: pd.DataFrame, resolution: int) -> list[GeoBox]:
-    """The cells' GeoBoxes at `resolution` metres."""
-    columns = (cells[name] for name in ("epsg", "ulx", "uly", "size_m"))
-    return [cell_geobox(epsg, ulx, uly, size, resolution) for epsg, ulx, uly, size in zip(*columns, strict=True)]
+def _run(
+    cells: pd.DataFrame, scenes: list[Scene], todo: list[int], bands: list[str], found: list[_Found],
+    settings: MaskSettings, reader: Reader, progress: Progress,
+) -> None:  # fmt: skip
+    """Fill in `found` for the scenes in `todo`."""
+    grids = {band: boxes(cells, COLLECTION_BANDS[scenes[0].collection].get(band, SCL_RESOLUTION)) for band in bands}
+    asked = [(at, band) for at in todo for band in bands]
+    asks = [
+        Ask(asset, grids[band], np.dtype("uint8" if band == "SCL" else "uint16"))
+        for at, band in asked
+        if (asset := scene_asset(scenes[at], band))
+    ]
+    classes: dict[tuple[int, int], np.ndarray] = {}
+
+    def finish(ask: int, cell: int, pixels: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        if asked[ask][1] != "SCL":
+            return None, pixels
+        # Values above 11 mean nothing: counted as defective, the class for pixels not to be trusted.
+        known = np.where(pixels < len(SCL_CLASSES), pixels, 1)
+        return np.bincount(known.ravel(), minlength=len(SCL_CLASSES)), pixels
+
+    for ask, cell, (counts, pixels) in reader.read(asks, finish):
+        at = asked[ask][0]
+        if counts is None:
+            found[at].brightness[cell] = _brightness(pixels, classes.pop((at, cell)), scenes[at], settings)
+        else:
+            found[at].counts[cell] = counts
+            if len(bands) > 1:
+                classes[at, cell] = pixels
+        progress.step(also=reader.traffic.words())
+
+
+def _brightness(pixels: np.ndarray, classes: np.ndarray, scene: Scene, settings: MaskSettings) -> float:
+    """Percentile over the pixels that SCL does not call no data, in harmonised DN; NaN where there are none."""
+    valid = on_grid(classes != NO_DATA, pixels.shape[0])
+    if not valid.any():
+        return np.nan
+    # "lower" picks a value that is there, so that no interpolation can round differently elsewhere
+    value = np.percentile(pixels[valid], settings.intensity_percentile or 0.0, method="lower")
+    return float(value) + (scene.dn_offset if value > 0 else 0)
+
+
+def boxes(cells: pd.DataFrame, resolution: int) -> Boxes:
+    """The cells' pixel grids at `resolution` metres.
+
+    Raises:
+        TilewrightError: where pixels of that size do not fill a cell.
+    """
+    epsg, size_m = (int(cells[name].iloc[0]) if len(cells) else 0 for name in ("epsg", "size_m"))
+    side, rest = divmod(size_m, resolution)
+    if rest:
+        raise TilewrightError(
+            f"{size_m} m is not a multiple of {resolution} m pixels: change cells.size_m or the bands"
+        )
+    return Boxes(epsg, resolution, side, cells["ulx"].to_numpy(np.float64), cells["uly"].to_numpy(np.float64))
 
 
 def on_grid(valid: np.ndarray, side: int) -> np.ndarray:

@@ -9,7 +9,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from tilewright.config.bands import COLLECTION_BANDS, SCL_RESOLUTION
@@ -64,6 +63,23 @@ class Group:
         """Shape of such a chunk."""
         side = self.side(size_m)
         return (1, side, side) if self.is_scl else (1, 1, side, side)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One band of a group.
+
+    Attributes:
+        place: the band's place in the group.
+    """
+
+    group: Group
+    place: int
+
+    @property
+    def band(self) -> str:
+        """Name of the band."""
+        return self.group.bands[self.place]
 
 
 def groups_of(collection: str, bands: list[str]) -> list[Group]:
@@ -132,26 +148,3 @@ class PreviousPatches:
             return Kept(data, 0, 0)
         counts = self._counts[group.name]
         return Kept(data, int(counts["zeros"].values[row, at]), int(counts["clipped"].values[row, at]))
-
-
-def pixels_of(store: StoreReader, group: Group, patch: int, size_m: int) -> np.ndarray:
-    """All bands of one patch: (band, y, x), or (y, x) for SCL.
-
-    Raises:
-        TilewrightError: where a chunk is missing or damaged, naming the store.
-    """
-    import zipfile
-
-    side = group.side(size_m)
-    planes = []
-    for at in range(len(group.bands)):
-        try:
-            plane = store.chunk(group.array, group.index(patch, at), (side, side), group.dtype)
-        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-            raise TilewrightError(
-                f"{store.path}: {group.array} is damaged ({error}); delete the file and run again"
-            ) from error
-        if plane is None:
-            raise TilewrightError(f"{store.path}: {group.array} lacks patch {patch}; delete the file and run again")
-        planes.append(plane)
-    return planes[0] if group.is_scl else np.stack(planes)

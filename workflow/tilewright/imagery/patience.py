@@ -1,0 +1,97 @@
+"""Trying again: what may pass is given time, what is permanent is called broken, and nothing is tried for ever."""
+
+import enum
+import logging
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+from urllib.parse import unquote, urlparse
+
+from tilewright.catalog import Asset
+from tilewright.errors import TilewrightError
+from tilewright.imagery.protocol import BrokenAssetError
+from tilewright.imagery.traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TRIES: Final = 5
+WAIT_S = 2.0  # doubled at each try, with jitter: about half a minute in all
+
+
+class Evidence(enum.Enum):
+    """What a failure proves."""
+
+    GONE = "gone"
+    CORRUPT = "corrupt"  # permanent when it is seen again on bytes fetched anew
+    PASSING = "passing"
+
+
+class Verdict(NamedTuple):
+    """A failure judged: what it proves, and in words."""
+
+    evidence: Evidence
+    words: str
+
+
+class StoppedError(Exception):
+    """The reader was closed while this try waited."""
+
+
+def patiently(
+    asset: Asset,
+    work: Callable[[], T],
+    judge: Callable[[Exception], Verdict],
+    traffic: Traffic,
+    stop: threading.Event,
+    seen_corrupt: int = 0,
+    where: str = "",
+) -> T:
+    """Run `work`, again with growing pauses while its failures may pass.
+
+    Args:
+        judge: tells what a failure proves; re-raises what it does not know.
+        seen_corrupt: how often the same bytes were found corrupt before.
+        where: the place in the asset, for the message.
+
+    Raises:
+        BrokenAssetError: where the asset is gone, or corrupt twice.
+        TilewrightError: where the tries are used up, naming scene, asset, place and the mend.
+        StoppedError: when `stop` is set meanwhile.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            return work()
+        except Exception as error:
+            evidence, words = judge(error)
+            if evidence is Evidence.GONE:
+                raise BrokenAssetError(asset.scene_id, asset.band, f"is gone ({words})") from error
+            if evidence is Evidence.CORRUPT:
+                seen_corrupt += 1
+                log.warning("scene %s, asset %s: %s: %s", asset.scene_id, asset.band, asset.href, words)
+                if seen_corrupt == 2:  # corrupt again on a refetch: no passing fault
+                    # Which block showed it first depends on what was still to be read: that is for the log.
+                    raise BrokenAssetError(asset.scene_id, asset.band, "is corrupt") from error
+            if attempt == TRIES:
+                raise TilewrightError(
+                    f"scene {asset.scene_id}, asset {asset.band}: {asset.href} could not be read{where and f' {where}'} in "
+                    f"{attempt} tries ({words[:300]}); "
+                    "nothing was written: run again when the provider answers"
+                ) from error
+            traffic.add(retries=1)
+            if evidence is Evidence.CORRUPT and local_path(asset) is not None:
+                continue  # a disk does not recover by waiting
+            if stop.wait(WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)):
+                raise StoppedError from error
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def local_path(asset: Asset) -> Path | None:
+    """The asset's path where it is a local file."""
+    parts = urlparse(asset.href)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(asset.href) if parts.scheme == "" else None

@@ -1,0 +1,132 @@
+"""The reader of the stages: by blocks where an asset is an ordinary TIFF on the boxes' grid, else through GDAL.
+
+What an asset is decides, not its name. Assets are opened ahead and ranges fetched ahead, so that latency is waited for
+once and not once an asset; what is in flight is bounded in bytes.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+
+from tilewright.imagery.blocks import BlockAsset, SpanWork, lay_out, open_layout, spans
+from tilewright.imagery.decode import Decoder
+from tilewright.imagery.gdal import GdalReader
+from tilewright.imagery.protocol import Ask, BrokenAssetError
+from tilewright.imagery.source import Stores
+from tilewright.imagery.traffic import Traffic
+
+T = TypeVar("T")
+
+_FETCHERS: Final = 16  # requests at a time, to one server as a rule; they wait, they do not compute
+_OPENED_AHEAD: Final = 16  # assets whose headers are fetched before their turn
+_IN_FLIGHT: Final = 64 << 20  # bytes fetched, or being fetched, or of pixels made and not yet taken
+
+
+@dataclass(frozen=True)
+class _Turn(Generic[T]):
+    """A part of an ask: what it weighs in flight, how to set it off, and its results when their turn has come."""
+
+    at: int
+    size: int
+    start: Callable[[], None]
+    results: Callable[[], Iterator[tuple[int, T]]]
+
+
+class ImageryReader:
+    """Reads any asset; see `Reader`."""
+
+    version = "imagery-1"
+
+    def __init__(self, threads: int = 1) -> None:
+        """`threads`: how many decode at a time."""
+        self.traffic = Traffic()
+        self._threads = threads
+        self._stores = Stores(self.traffic)
+        self._decoder = Decoder()
+
+    def read(self, asks: Iterable[Ask], finish: Callable[[int, int, np.ndarray], T]) -> Iterator[tuple[int, int, T]]:
+        """See `Reader.read`."""
+        stop = threading.Event()
+        fetchers = ThreadPoolExecutor(_FETCHERS, "fetch")
+        decoders = ThreadPoolExecutor(self._threads, "decode")
+        try:
+            yield from self._pipeline(asks, finish, fetchers, decoders, stop)
+        finally:
+            stop.set()
+            fetchers.shutdown(cancel_futures=True)
+            decoders.shutdown(cancel_futures=True)
+
+    def _pipeline(
+        self, asks: Iterable[Ask], finish: Callable[[int, int, np.ndarray], T], fetchers: Executor, decoders: Executor,
+        stop: threading.Event,
+    ) -> Iterator[tuple[int, int, T]]:  # fmt: skip
+        """Answer the asks in order, with later ones' headers and bytes on their way."""
+        opening: deque[tuple[int, Future[BlockAsset | GdalReader]]] = deque()
+        planned: deque[_Turn[T]] = deque()
+        running: deque[_Turn[T]] = deque()
+        upcoming = iter(enumerate(asks))
+        held = 0
+
+        def turns(at: int, opened: Future[BlockAsset | GdalReader]) -> list[_Turn[T]]:
+            return self._turns(at, opened, partial(finish, at), fetchers, decoders, stop)
+
+        while True:
+            while len(opening) < _OPENED_AHEAD and (following := next(upcoming, None)):
+                opening.append((following[0], fetchers.submit(self._open, following[1], stop)))
+            while planned or (opening and (opening[0][1].done() or not running)):
+                if not planned:
+                    planned.extend(turns(*opening.popleft()))
+                    continue
+                if running and held + planned[0].size > _IN_FLIGHT:
+                    break
+                running.append(planned.popleft())
+                running[-1].start()
+                held += running[-1].size
+            if not running:
+                return
+            turn = running.popleft()
+            for box, made in turn.results():
+                yield turn.at, box, made
+            held -= turn.size
+
+    def _open(self, ask: Ask, stop: threading.Event) -> BlockAsset | GdalReader:
+        """Look at the asset's header and decide who reads it."""
+        source = self._stores.source(ask.asset)
+        other = GdalReader(ask, self.traffic, self._threads, stop, source)
+        layout = open_layout(ask, source, self.traffic, stop) if source else None
+        if source is None or layout is None:
+            return other
+        if not np.can_cast(layout.dtype, ask.dtype, "safe"):
+            raise BrokenAssetError(ask.asset.scene_id, ask.asset.band, f"holds {layout.dtype} instead of {ask.dtype}")
+        windows = ask.boxes.windows_in(layout.grid)
+        return other if windows is None else lay_out(ask, source, layout, windows)
+
+    def _turns(
+        self, at: int, opened: Future[BlockAsset | GdalReader], finish: Callable[[int, np.ndarray], T],
+        fetchers: Executor, decoders: Executor, stop: threading.Event,
+    ) -> list[_Turn[T]]:  # fmt: skip
+        """The parts of an ask, once its asset is open; one that raises where it could not be opened."""
+
+        def nothing() -> None:
+            pass
+
+        def finished(boxes: Callable[[], Iterator[tuple[int, np.ndarray]]]) -> Iterator[tuple[int, T]]:
+            return ((box, finish(box, pixels)) for box, pixels in boxes())
+
+        try:
+            asset = opened.result()
+        except Exception:
+            return [_Turn(at, 0, nothing, opened.result)]  # type: ignore[arg-type]  # raises when its turn comes
+        if isinstance(asset, GdalReader):
+            self.traffic.add(other_assets=1)
+            return [_Turn(at, 0, nothing, partial(finished, asset.boxes))]
+        self.traffic.add(assets=1)
+        works = [SpanWork(asset, span, finish, self._decoder, self.traffic, stop) for span in spans(asset)]
+        found = [_Turn(at, work.size, partial(work.start, fetchers, decoders), work.results) for work in works]
+        return [_Turn(at, 0, nothing, partial(finished, lambda: iter(asset.patches.outside()))), *found]
