@@ -92,6 +92,20 @@ def built(world: Path, aoi: str, tmp_path_factory: pytest.TempPathFactory) -> Pr
     return made
 
 
+@pytest.fixture(scope="session")
+def watermarked(watermarks: Path, aoi: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished dataset of `watermarks`: three tiles, three dates a cell. Read only."""
+    from inprocess import build
+
+    config = config_of(watermarks, aoi)
+    config["mask"] = {"max_bad": 1.0}
+    config["periods"] = [
+        {"name": "early", "start": "2019-01-01", "end": "2019-06-30", "scenes": 3},
+        {"name": "late", "start": "2019-07-01", "end": "2019-12-31", "scenes": 3},
+    ]
+    return build(config, tmp_path_factory.mktemp("watermarked"))
+
+
 @pytest.fixture
 def copied(built: Project, tmp_path: Path) -> Callable[[], Project]:
     """Copies of the finished dataset, provenance and all, to change at will."""

@@ -1,0 +1,151 @@
+"""A dataset's folder or address: the index, and each cell's series and labels, read when asked for."""
+
+import io
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pyarrow as pa
+import xarray as xr
+
+from tilewright.errors import TilewrightError
+from tilewright.loader.files import files_of, is_url
+from tilewright.loader.series import Series, SeriesReader
+from tilewright.loader.zipped import Zipped, ZippedStore
+from tilewright.store import read_table
+
+_OPEN_TREES = 64  # stores of tiles in use that are kept open
+
+
+class Dataset:
+    """A dataset: the index, and each cell's series and labels, read when asked for. Picklable."""
+
+    def __init__(self, path: str | Path) -> None:
+        """`path`: the dataset's folder, or its URL (https, s3, …). Raises TilewrightError where it holds no index."""
+        self.files = files_of(path)
+        self.url = str(path).rstrip("/") if is_url(path) else None
+        self.path = Path(path)
+        self.index: gpd.GeoDataFrame = self._index().set_index("cell_id", drop=False)
+        self._trees: OrderedDict[str, xr.DataTree] = OrderedDict()
+
+    def _index(self) -> gpd.GeoDataFrame:
+        if not self.files.remote:
+            return read_table(self.path / "index.parquet")
+        data = self.files.whole("index.parquet")
+        try:
+            return gpd.read_parquet(io.BytesIO(data))
+        except (pa.ArrowInvalid, ValueError, OSError) as error:
+            raise TilewrightError(f"{self.files.name('index.parquet')} is no index of a dataset ({error})") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For workers of a data loader: open stores stay behind."""
+        return {**self.__dict__, "_trees": OrderedDict()}
+
+    @cached_property
+    def reader(self) -> SeriesReader:
+        """Cells as numpy arrays, fast."""
+        return SeriesReader(self.files)
+
+    @property
+    def label_sets(self) -> tuple[str, ...]:
+        """Names of the label sets."""
+        known = set(self.index.columns)
+        return tuple(
+            name.removesuffix("_row") for name in self.index
+            if name.endswith("_row") and f"{name.removesuffix('_row')}_coverage" in known
+        )  # fmt: skip
+
+    def _tree(self, relative: str) -> xr.DataTree:
+        """A store's tree, kept: opening reads its metadata."""
+        if relative not in self._trees:
+            self._trees[relative] = tree_of(Zipped(self.files, relative), mask_and_scale=False)
+            while len(self._trees) > _OPEN_TREES:
+                self._trees.popitem(last=False)
+        return self._trees[relative]
+
+    def __len__(self) -> int:
+        """Number of cells."""
+        return len(self.index)
+
+    def __iter__(self) -> Iterator[str]:
+        """The cells' ids."""
+        return iter(self.index.index)
+
+    def split(self, name: str) -> gpd.GeoDataFrame:
+        """The rows of one split: train, val or test."""
+        return self.index[self.index["split"] == name]
+
+    def tile(self, name: str) -> xr.DataTree:
+        """The series of one tile, lazily, as stored (DN; multiply by `scale_factor` for reflectance)."""
+        return self._tree(f"tiles/{name}/series.zarr.zip")
+
+    def _row(self, cell_id: str) -> Any:
+        if cell_id not in self.index.index:
+            raise TilewrightError(f"cell {cell_id} is not in {self.files.name('index.parquet')}")
+        return self.index.loc[cell_id]
+
+    def series(self, cell_id: str, collection: str = "s2_l2a") -> Series:
+        """One cell's series as numpy arrays in DN: many times faster than through xarray.
+
+        Raises:
+            TilewrightError: for a cell that the index does not have, or that has no imagery.
+        """
+        row = self._row(cell_id)
+        if row["series_row"] < 0:
+            raise TilewrightError(f"cell {cell_id} has no imagery: no scene passed the mask")
+        return self.reader.read(row["series_path"], collection, int(row["series_row"]), cell_id)
+
+    def __getitem__(self, cell_id: str) -> xr.DataTree:
+        """One cell: its series, cut to its own dates, with the label sets as groups `labels/<set>`.
+
+        Arrays are lazy until used, in DN as stored.
+
+        Raises:
+            TilewrightError: for a cell that the index does not have.
+        """
+        row = self._row(cell_id)
+        groups: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs={"cell_id": cell_id, "split": row["split"]})}
+        if row["series_row"] >= 0:
+            for node in self._tree(row["series_path"]).subtree:
+                part = node.to_dataset(inherit=False)
+                if "cell" in part.dims:
+                    cut = part.isel(cell=int(row["series_row"]))
+                    groups[node.path] = cut.isel(time=slice(int(row["dates"]))) if "time" in cut.dims else cut
+        if "labels_path" in row:
+            for node in self._tree(row["labels_path"]).subtree:
+                part = node.to_dataset(inherit=False)
+                if "cell" in part.dims:
+                    groups[f"/labels{node.path}"] = part.isel(cell=int(row[f"{node.name}_row"]))
+        return xr.DataTree.from_dict(groups)
+
+
+def tree_of(zipped: Zipped, **options: Any) -> xr.DataTree:
+    """The whole store, lazily; `options` go to `xarray.open_datatree`.
+
+    Raises:
+        TilewrightError: where it is missing, cannot be read, or is no store.
+    """
+    store: Any = ZippedStore(zipped)
+    try:
+        return xr.open_datatree(store, engine="zarr", **options)
+    except (OSError, LookupError, ValueError) as error:
+        raise zipped.damaged(error) from error
+
+
+def open(path: str | Path) -> Dataset | xr.DataTree:
+    """Open a dataset (`results/<dataset>`, or its URL) or one of its stores (`….zarr.zip`).
+
+    Returns:
+        A `Dataset` for a folder; for a store its lazy DataTree, decoded as its attributes say (reflectance).
+
+    Raises:
+        TilewrightError: where there is neither.
+    """
+    if is_url(path):
+        folder, _, name = str(path).rpartition("/")
+        return tree_of(Zipped(files_of(folder), name)) if name.endswith(".zip") else Dataset(path)
+    local = Path(path)
+    return Dataset(local) if local.is_dir() else tree_of(Zipped(files_of(local.parent), local.name))

@@ -1,0 +1,105 @@
+"""The cells of a sample reader: the rows of the index that it was given, as plain arrays that workers share cheaply."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from tilewright.errors import TilewrightError
+
+log = logging.getLogger(__name__)
+
+_NUMBERS: Final = ("epsg", "ulx", "uly", "lon", "lat", "size_m")
+_WORDS: Final = ("tile", "split", "series_path", "labels_path")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Cells in order. `words`: (number of the word, words) of columns that have few; `numbers`: columns of numbers."""
+
+    cell_id: np.ndarray
+    words: dict[str, tuple[np.ndarray, list[str]]]
+    numbers: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.cell_id)
+
+    def word(self, column: str, position: int) -> str:
+        """A column's word."""
+        at, words = self.words[column]
+        return words[at[position]]
+
+    def number(self, column: str, position: int) -> Any:
+        """A column's number, as int or float."""
+        return self.numbers[column][position].item()
+
+    def cell(self, position: int) -> dict[str, Any]:
+        """What a sample says of its cell."""
+        of: dict[str, Any] = {"cell_id": str(self.cell_id[position])}
+        of |= {name: self.word(name, position) for name in ("tile", "split")}
+        return of | {name: self.number(name, position) for name in _NUMBERS}
+
+    def kept(self, mask: np.ndarray) -> "Rows":
+        """The rows where `mask` is true."""
+        return Rows(
+            self.cell_id[mask],
+            {name: (at[mask], words) for name, (at, words) in self.words.items()},
+            {name: values[mask] for name, values in self.numbers.items()},
+        )
+
+
+def rows_of(table: pd.DataFrame, label_sets: Sequence[str]) -> Rows:
+    """Those of `table`, a part of an index."""
+    words = {}
+    for name in _WORDS:
+        if name in table:
+            codes, unique = pd.factorize(table[name], sort=True)
+            words[name] = (codes.astype(np.int32), [str(each) for each in unique])
+    columns = [*_NUMBERS, "dates", "series_row", *(f"{name}_row" for name in label_sets)]
+    return Rows(table["cell_id"].to_numpy(dtype=str), words, {name: table[name].to_numpy() for name in columns})
+
+
+def chosen_rows(index: pd.DataFrame, split: str | None, rows: object, min_dates: int) -> pd.DataFrame:
+    """The rows of `index` that `split` or `rows` name, without cells that have fewer than `min_dates` dates.
+
+    Args:
+        rows: a part of the index (its `cell_id`s count), or cell ids.
+
+    Raises:
+        TilewrightError: naming the argument, for both at once, an unknown split or cell, or where nothing is left.
+    """
+    if split is not None and rows is not None:
+        raise TilewrightError("split and rows: give one of them")
+    chosen, name = index, "the dataset"
+    if split is not None:
+        known = sorted(index["split"].unique())
+        if split not in known:
+            raise TilewrightError(f"split: no split {split!r} in this dataset; it has {', '.join(known)}")
+        chosen, name = index[index["split"] == split], f"split {split}"
+    elif rows is not None:
+        chosen, name = _named(index, rows), "rows"
+    enough = chosen[chosen["dates"] >= min_dates]
+    if len(enough) < len(chosen):
+        log.info("%s: %d of %d cells have fewer than %d dates and are left out", name, len(chosen) - len(enough), len(chosen), min_dates)  # fmt: skip
+    if enough.empty:
+        raise TilewrightError(f"{name}: none of {len(chosen)} cells has {min_dates} dates or more: lower min_dates")
+    return enough
+
+
+def _named(index: pd.DataFrame, rows: object) -> pd.DataFrame:
+    if isinstance(rows, pd.DataFrame):
+        if "cell_id" not in rows:
+            raise TilewrightError("rows: a table must be a part of the index, with its column cell_id")
+        ids = rows["cell_id"].tolist()
+    elif isinstance(rows, str) or not isinstance(rows, (Sequence, np.ndarray, pd.Series, pd.Index)):
+        raise TilewrightError(f"rows: give a part of the index or a list of cell ids, not {type(rows).__name__}")
+    else:
+        ids = [str(each) for each in rows]
+    known = pd.Index(index["cell_id"])
+    at = known.get_indexer(ids)
+    if len(at) and (at < 0).any():
+        raise TilewrightError(f"rows: cell {ids[int(np.argmin(at))]} is not in this dataset's index")
+    return index.iloc[at]

@@ -1,0 +1,275 @@
+"""A cell as a training sample: a dict of numpy arrays, by options that are checked once."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilewright.config.bands import COLLECTION_BANDS, NO_DATA
+from tilewright.errors import TilewrightError
+from tilewright.loader.dataset import Dataset
+from tilewright.loader.resample import Resampling, all_valid, bilinear, covered, nearest
+from tilewright.loader.rows import chosen_rows, rows_of
+from tilewright.loader.times import NO_TIME, SAMPLINGS, SEASONS, Sampling, Season, choose, season_pair, seasons_of
+
+log = logging.getLogger(__name__)
+
+_SCL = "scl"
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What a sample holds.
+
+    Attributes:
+        collection: whose series.
+        bands: names, in the order wanted; None for all.
+        labels: label sets; None for all.
+        scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16).
+        resolution_m: one grid for all bands, masks and labels; None leaves each at its own.
+        resampling: of bands onto that grid; masks, SCL and labels are always resampled by nearest centre.
+        dates: how many; fewer are padded. None for all that a cell has, so that samples differ in length.
+        sampling: which dates, where a cell has more: the first, the last, evenly spaced by position, or random (of seed,
+            epoch and cell); season_pair: two dates of different seasons in random order (RandomSeasonContrast).
+        season: what season_pair tells apart: dates, periods of the config, or quarters of the year.
+        min_dates: cells with fewer are left out.
+        seed: of random and season_pair.
+    """
+
+    collection: str = "s2_l2a"
+    bands: Sequence[str] | None = None
+    labels: Sequence[str] | None = None
+    scale: bool = True
+    resolution_m: int | None = None
+    resampling: Resampling = "bilinear"
+    dates: int | None = None
+    sampling: Sampling = "first"
+    season: Season = "date"
+    min_dates: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises TilewrightError naming the argument that is wrong."""
+        for name, known in (("resampling", ("bilinear", "nearest")), ("sampling", SAMPLINGS), ("season", SEASONS)):
+            if getattr(self, name) not in known:
+                raise TilewrightError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
+        for name in ("dates", "resolution_m", "min_dates"):
+            value = getattr(self, name)
+            if (value is not None or name == "min_dates") and not (isinstance(value, int) and value >= 1):
+                raise TilewrightError(f"{name}: {value!r} is not a whole number above 0")
+        for name in ("bands", "labels"):
+            value = getattr(self, name)
+            if isinstance(value, str) or (value is not None and len(set(value)) < len(value)):
+                raise TilewrightError(f"{name}: {value!r} is not a list of different names")
+        if self.bands is not None and not self.bands:
+            raise TilewrightError("bands: the list is empty; leave it out for all bands")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise TilewrightError(f"seed: {self.seed!r} is not a whole number")
+        if self.sampling == "season_pair" and self.dates not in (None, 2):
+            raise TilewrightError(f"dates: a season_pair has 2 dates, not {self.dates}; leave dates out")
+
+    @property
+    def length(self) -> int | None:
+        """Dates of every sample; None where they differ."""
+        return 2 if self.sampling == "season_pair" else self.dates
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A group that a sample takes bands of: `take` are their positions in it, `put` in the image on one grid."""
+
+    group: str
+    resolution_m: int
+    scale_factor: float
+    take: np.ndarray
+    put: np.ndarray
+    whole: bool
+
+
+class SampleReader:
+    """Samples of a dataset by position. Picklable; the same sample for the same position and epoch in any process.
+
+    Attributes:
+        options: what a sample holds.
+        rows: its cells.
+        bands: by group (r10m, …), in the order of the image's band axis; on one grid all under "image".
+        label_sets: those in a sample.
+    """
+
+    def __init__(
+        self, dataset: Dataset | str | Path, options: SampleOptions, *, split: str | None = None, rows: object = None
+    ) -> None:
+        """`split` or `rows` choose cells; cells without imagery are left out.
+
+        Raises:
+            TilewrightError: naming the argument that is wrong, or what of the dataset cannot be read.
+        """
+        dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
+        pair = options.sampling == "season_pair"
+        table = chosen_rows(dataset.index, split, rows, max(options.min_dates, 2 if pair else 1))
+        if pair:
+            table = table[table["first_date"] < table["last_date"]]  # one scene that two periods chose is no pair
+            if table.empty:
+                raise TilewrightError("sampling: a season_pair needs cells with two dates, and none is left")
+        self.options = options
+        self.reader = dataset.reader
+        self.label_sets = _label_sets(options, dataset.label_sets)
+        for name in self.label_sets:
+            if (table[f"{name}_row"] < 0).any():
+                cell = table.loc[table[f"{name}_row"] < 0, "cell_id"].iloc[0]
+                raise TilewrightError(f"labels: cell {cell} has no labels {name}; leave such cells out by rows")
+        self.rows = rows_of(table, self.label_sets)
+        self._parts, self.bands = self._layout()
+        if pair and options.season != "date":
+            self.rows = self.rows.kept(np.array([self._seasons(at) > 1 for at in range(len(self.rows))]))
+            if not len(self.rows):
+                raise TilewrightError(f"season: no cell has dates of two {options.season}s; use season='date'")
+            if len(self.rows) < len(table):
+                log.info("%d of %d cells have dates of one %s only and are left out", len(table) - len(self.rows), len(table), options.season)  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _layout(self) -> tuple[list[_Part], dict[str, tuple[str, ...]]]:
+        """Which bands come from where, by the first cell's store; every store of a dataset has the same."""
+        opened = self.reader.store(self.rows.word("series_path", 0))
+        collection, step = self.options.collection, self.options.resolution_m
+        stored = {
+            group.partition("/")[2]: bands
+            for group, bands in opened.bands.items()
+            if group.startswith(f"{collection}/")
+        }
+        if not stored:
+            known = sorted({group.partition("/")[0] for group in opened.bands})
+            raise TilewrightError(f"collection: no {collection!r} in this dataset; it has {', '.join(known)}")
+        there = {band for bands in stored.values() for band in bands}
+        order = [band for band in COLLECTION_BANDS.get(collection, sorted(there)) if band in there]
+        wanted = order if self.options.bands is None else list(self.options.bands)
+        for band in wanted:
+            if band not in there:
+                raise TilewrightError(f"bands: no band {band!r} in this dataset; it has {', '.join(order)}")
+        size_m = self.rows.number("size_m", 0)
+        if step is not None and size_m % step:
+            raise TilewrightError(f"resolution_m: cells of {size_m} m are not whole pixels of {step} m")
+        parts, bands_of = [], {}
+        for group, bands in stored.items():
+            mine = [band for band in wanted if band in bands]
+            array = opened.array(f"{collection}/{group}")
+            if not mine or array is None:
+                continue
+            take, put = np.array([bands.index(band) for band in mine]), np.array([wanted.index(band) for band in mine])
+            whole = take.tolist() == list(range(len(bands)))
+            parts.append(_Part(group, array.attrs["resolution_m"], array.attrs["scale_factor"], take, put, whole))
+            bands_of[group] = tuple(mine)
+        return parts, bands_of if step is None else {"image": tuple(wanted)}
+
+    def _times(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Time and period of each of the cell's dates."""
+        rows, collection = self.rows, self.options.collection
+        path, row = rows.word("series_path", position), rows.number("series_row", position)
+        of = self.reader.coordinates(path, collection, row, str(rows.cell_id[position]))
+        dates = slice(0, int(of.dates[row]))
+        return of.time[row, dates], of.period[row, dates]
+
+    def _seasons(self, position: int) -> int:
+        return len(np.unique(seasons_of(*self._times(position), self.options.season)))
+
+    def dates(self, position: int, epoch: int = 0) -> np.ndarray:
+        """Positions, in time order, of the dates of a sample."""
+        options, cell = self.options, str(self.rows.cell_id[position])
+        time, period = self._times(position)
+        names = (options.seed, options.sampling, epoch, cell)
+        if options.sampling == "season_pair":
+            return season_pair(seasons_of(time, period, options.season), *names)
+        return choose(len(time), options.dates, options.sampling, *names)
+
+    def sample(self, position: int, epoch: int = 0) -> dict[str, Any]:
+        """The sample at `position`.
+
+        Returns:
+            image: (time, band, y, x) by group r10m, r20m, r60m, or one array on one grid;
+            pixel_valid: (time, y, x) bool likewise: SCL is not "no data", and not all stored bands are zero;
+            scl: (time, y, x) uint8; time: (time,) int64 microseconds since 1970-01-01 UTC, NaT's number in padding;
+            valid: (time,) bool, False in padding; labels: (channel, y, x) uint8 by set; cell: id, tile, split, epsg,
+            ulx, uly, lon, lat, size_m.
+
+        Raises:
+            TilewrightError: where a store cannot be read, is damaged, or is of another run than the index.
+        """
+        rows, options = self.rows, self.options
+        chosen = self.dates(position, epoch)
+        groups = [*(part.group for part in self._parts), _SCL]
+        series = self.reader.read(
+            rows.word("series_path", position), options.collection, rows.number("series_row", position),
+            str(rows.cell_id[position]), groups, chosen.tolist(),
+        )  # fmt: skip
+        scl = series.arrays[_SCL]
+        length = len(chosen) if options.length is None else options.length
+        step = options.resolution_m
+        side = None if step is None else rows.number("size_m", position) // step
+        seen = scl != NO_DATA
+        valid = {part.group: np.asarray(series.arrays[part.group].any(axis=1)) for part in self._parts}
+        if not seen.all():
+            for mask in valid.values():
+                mask &= covered(seen, mask.shape[-1])
+        found: dict[str, Any] = {}
+        if side is None:
+            images = {part.group: self._scaled(part, series.arrays[part.group]) for part in self._parts}
+            found["image"] = {name: _padded(image, length) for name, image in images.items()}
+            found["pixel_valid"] = {name: _padded(mask, length) for name, mask in valid.items()}
+        else:
+            found["image"] = _padded(self._on_one_grid(series.arrays, side), length)
+            masks = [all_valid(mask, side, options.resampling) for mask in valid.values()]
+            found["pixel_valid"] = _padded(np.asarray(np.logical_and.reduce(masks)), length)
+            scl = nearest(scl, side)
+        found["scl"] = _padded(scl, length)
+        found["time"] = _padded(series.time, length, NO_TIME)
+        found["valid"] = np.arange(length) < len(chosen)
+        found["labels"] = {name: self._labels(name, position, side) for name in self.label_sets}
+        found["cell"] = rows.cell(position)
+        return found
+
+    def _scaled(self, part: _Part, stored: np.ndarray) -> np.ndarray:
+        picked = stored if part.whole else stored[:, part.take]
+        return np.multiply(picked, np.float32(part.scale_factor), dtype=np.float32) if self.options.scale else picked
+
+    def _on_one_grid(self, arrays: dict[str, np.ndarray], side: int) -> np.ndarray:
+        """(time, band, y, x): resampled in DN, so that halves and quarters are exact, and then scaled."""
+        linear = self.options.resampling == "bilinear"
+        count = sum(len(part.take) for part in self._parts)
+        first = arrays[self._parts[0].group]
+        image = np.empty((len(first), count, side, side), np.float32 if linear or self.options.scale else first.dtype)
+        for part in self._parts:
+            stored = arrays[part.group]
+            picked = stored if part.whole else stored[:, part.take]
+            onto = bilinear(picked, side) if linear else nearest(picked, side)
+            for band, place in enumerate(part.put):
+                if self.options.scale:
+                    np.multiply(onto[:, band], np.float32(part.scale_factor), out=image[:, place])
+                else:
+                    image[:, place] = onto[:, band]
+        return image
+
+    def _labels(self, name: str, position: int, side: int | None) -> np.ndarray:
+        path, row = self.rows.word("labels_path", position), self.rows.number(f"{name}_row", position)
+        labels = self.reader.labels(path, name, row)
+        return labels if side is None else nearest(labels, side)
+
+
+def _label_sets(options: SampleOptions, known: Sequence[str]) -> tuple[str, ...]:
+    for name in options.labels or ():
+        if name not in known:
+            raise TilewrightError(f"labels: no label set {name!r} in this dataset; it has {', '.join(known) or 'none'}")
+    return tuple(known if options.labels is None else options.labels)
+
+
+def _padded(array: np.ndarray, length: int, fill: int = 0) -> np.ndarray:
+    """The first axis filled up to `length`."""
+    if len(array) == length:
+        return array
+    padded = np.full((length, *array.shape[1:]), fill, array.dtype)
+    padded[: len(array)] = array
+    return padded

@@ -1,0 +1,142 @@
+"""Datasets for PyTorch: `tilewright.torch.SeriesDataset`. Needs `pip install torch`; nothing else of tilewright does."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+try:
+    import torch
+    from torch.utils.data import Dataset as TorchDataset
+    from torch.utils.data import default_collate
+except ImportError as error:
+    raise ImportError("tilewright.torch needs PyTorch: pip install torch", name="torch") from error
+
+from tilewright.errors import TilewrightError
+from tilewright.loader import Dataset
+from tilewright.loader.resample import Resampling
+from tilewright.loader.sample import SampleOptions, SampleReader
+from tilewright.loader.times import NO_TIME, Sampling, Season
+
+Sample = dict[str, Any]
+
+
+class SeriesDataset(TorchDataset[Sample]):
+    """The series and labels of a dataset's cells, one sample a cell: map-style, picklable, for any number of workers.
+
+    A sample is a dict of tensors, which torch's own collate batches where `dates` (or a season pair) fixes its length;
+    `collate_series` pads samples of different lengths.
+
+    * `image`: (time, band, y, x) under `r10m`, `r20m`, `r60m`; with `resolution_m` one tensor of all bands
+    * `pixel_valid`: (time, y, x) bool likewise: SCL is not "no data" and not all stored bands are zero
+    * `scl`: (time, y, x) uint8
+    * `time`: (time,) int64 microseconds since 1970-01-01 UTC (`tilewright.loader.iso_times` spells them)
+    * `valid`: (time,) bool, False in padding, whose pixels are 0 and whose times are the least int64 (numpy's NaT)
+    * `labels`: (channel, y, x) uint8 by label set; 254 none, 255 unlabeled
+    * `cell`: cell_id, tile, split, epsg, ulx, uly, lon, lat, size_m
+
+    Random choices are of seed, epoch and cell, so a sample is the same whichever worker makes it. Call `set_epoch` before
+    each epoch; it reaches workers that are already running (`persistent_workers`) too.
+
+    A dataset on a server (https, s3) must be read in workers started anew:
+    `DataLoader(..., multiprocessing_context="spawn")`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | str | Path,
+        *,
+        split: str | None = None,
+        rows: object = None,
+        collection: str = "s2_l2a",
+        bands: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        scale: bool = True,
+        resolution_m: int | None = None,
+        resampling: Resampling = "bilinear",
+        dates: int | None = None,
+        sampling: Sampling = "first",
+        season: Season = "date",
+        min_dates: int = 1,
+        seed: int = 0,
+        transform: Callable[[Sample], Any] | None = None,
+    ) -> None:
+        """Check everything that can be wrong, so that no worker fails of it later.
+
+        Args:
+            dataset: what `tilewright.open` returned, or a folder or URL.
+            split: train, val or test.
+            rows: instead, a part of the dataset's index, or cell ids. Cells without imagery are left out.
+            collection: whose series.
+            bands: names, in the order wanted; all where left out.
+            labels: label sets; all where left out, [] for none.
+            scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16).
+            resolution_m: one grid for all bands, masks and labels; where left out, each keeps its own.
+            resampling: of bands onto that grid, bilinear or nearest, by pixel centres (`tilewright.loader.resample`).
+            dates: how many dates a sample has; fewer are padded. All that the cell has where left out.
+            sampling: which dates where a cell has more: first, last, even, random; or season_pair: two dates of different
+                seasons in random order (SSL4EO-S12's RandomSeasonContrast).
+            season: what season_pair tells apart: date, period (of the config), or quarter (of the year).
+            min_dates: cells with fewer are left out.
+            seed: of random and season_pair.
+            transform: called with each sample; what it returns is the sample. Picklable for spawned workers.
+
+        Raises:
+            TilewrightError: naming the argument that is wrong.
+        """
+        if transform is not None and not callable(transform):
+            raise TilewrightError(f"transform: {transform!r} cannot be called")
+        options = SampleOptions(
+            collection, bands, labels, scale, resolution_m, resampling, dates, sampling, season, min_dates, seed
+        )
+        self.samples = SampleReader(dataset, options, split=split, rows=rows)
+        self.transform = transform
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def __len__(self) -> int:
+        """Number of samples: cells."""
+        return len(self.samples)
+
+    @property
+    def bands(self) -> dict[str, tuple[str, ...]]:
+        """Names along the band axis, by group; with `resolution_m` under "image"."""
+        return self.samples.bands
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let random choices be those of `epoch`, in this process and in workers that read this dataset."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, position: int) -> Any:
+        """The sample at `position`.
+
+        Raises:
+            IndexError: beyond the end.
+            TilewrightError: where a store cannot be read or is damaged.
+        """
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"sample {position} of {len(self)}")
+        sample = _tensors(self.samples.sample(position % len(self), int(self._epoch)))
+        return sample if self.transform is None else self.transform(sample)
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tensors(each) for name, each in value.items()}
+    return torch.from_numpy(value) if hasattr(value, "__array_interface__") else value
+
+
+def collate_series(samples: Sequence[Sample]) -> Sample:
+    """A batch of samples of different lengths: padded in time to the longest, then batched as torch does.
+
+    `valid` is False in padding.
+    """
+    length = max(len(sample["valid"]) for sample in samples)
+    return default_collate([{name: _longer(name, value, length) for name, value in each.items()} for each in samples])
+
+
+def _longer(name: str, value: Any, length: int) -> Any:
+    if isinstance(value, dict) and name in ("image", "pixel_valid"):
+        return {key: _longer(name, each, length) for key, each in value.items()}
+    if name not in ("image", "pixel_valid", "scl", "time", "valid") or len(value) == length:
+        return value
+    padding = value.new_full((length - len(value), *value.shape[1:]), NO_TIME if name == "time" else 0)
+    return torch.cat([value, padding])
