@@ -176,11 +176,14 @@ class SpanWork(Generic[T]):
             return []
         layout = self._asset.layout
         number, offset, count = self._place(place)
+        row, col = number // layout.across * layout.block[0], number % layout.across * layout.block[1]
+        top, bottom, right = self._asset.patches.plan.used(place)
+        part = (slice(top - row, bottom - row), slice(0, right - col))
         if data is None:
             pixels = np.full(layout.block_shape(number), layout.fill).astype(layout.dtype)
         else:
             try:
-                pixels = self._decoder.decode(layout, number, data)
+                pixels = self._decoder.decode(layout, number, data, *part)
             except CorruptBlockError:
                 self._traffic.add(retries=1)
                 pixels = patiently(
@@ -188,7 +191,6 @@ class SpanWork(Generic[T]):
                     self._stop, seen_corrupt=1, where=f"at byte {offset}",
                 )  # fmt: skip
         self._traffic.add(blocks=1, bytes_needed=count)
-        row, col = number // layout.across * layout.block[0], number % layout.across * layout.block[1]
         return [(box, self._finish(box, patch)) for box, patch in self._asset.patches.put(place, pixels, row, col)]
 
     def _again(self, number: int, offset: int, count: int) -> np.ndarray:

@@ -25,8 +25,13 @@ class Decoder:
     def __init__(self) -> None:
         self._local = threading.local()
 
-    def decode(self, layout: Layout, number: int, data: memoryview) -> np.ndarray:
+    def decode(
+        self, layout: Layout, number: int, data: memoryview, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> np.ndarray:
         """(rows, columns) pixels of block `number`, valid until the same thread decodes again.
+
+        Args:
+            rows, columns: the part of the block that is wanted, from its first column on; the rest holds anything.
 
         Raises:
             CorruptBlockError: where `data` is not such a block. DEFLATE's checksum notices any change; LZW has none, so
@@ -53,7 +58,8 @@ class Decoder:
             raise CorruptBlockError(f"{len(found)} bytes instead of {size} when unpacked")
         pixels = buffer.view(layout.dtype).reshape(shape)
         if layout.predictor == _HORIZONTAL:
-            codecs.delta_decode(pixels, axis=-1, out=pixels)
+            part = pixels[rows, columns]
+            codecs.delta_decode(part, axis=-1, out=part)
         return pixels
 
     def _buffer(self, size: int) -> np.ndarray:

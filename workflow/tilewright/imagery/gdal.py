@@ -123,6 +123,8 @@ class GdalReader:
         """The file's grid; refuses numbers that do not fit, and pixels of no known place, which would be read as none."""
         file, asset = self._opened(), self._ask.asset
         found = np.dtype(file.dtypes[0])
+        if file.count != 1:
+            raise BrokenAssetError(asset.scene_id, asset.band, f"holds {file.count} bands instead of 1")
         if not np.can_cast(found, self._ask.dtype, "safe"):
             raise BrokenAssetError(asset.scene_id, asset.band, f"holds {found} instead of {self._ask.dtype}")
         if file.crs is None or file.transform.is_identity:
@@ -130,8 +132,12 @@ class GdalReader:
         return GeoBox(file.shape, file.transform, file.crs.to_wkt())
 
     def _stacked(self, places: np.ndarray) -> list[np.ndarray]:
-        name = self._opened().name  # of the file that we serve GDAL, or of the asset
-        ask = dataclasses.replace(self._ask, asset=dataclasses.replace(self._ask.asset, href=name))
+        file, asset = self._opened(), self._ask.asset
+        # The name of the file that we serve GDAL, or of the asset; and its own grid, whatever its item says.
+        own = dataclasses.replace(
+            asset, href=file.name, epsg=file.crs.to_epsg() or asset.epsg, transform=tuple(file.transform)[:6], shape=file.shape
+        )  # fmt: skip
+        ask = dataclasses.replace(self._ask, asset=own)
         # rasterio keeps the files that we serve by thread, and cannot close them from another
         return stacked(ask, places, 1 if self._source else self._threads)
 

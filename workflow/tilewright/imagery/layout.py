@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import tifffile
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
@@ -125,8 +126,6 @@ def read_layout(head: memoryview, size: int, get: Callable[[int, int], memoryvie
         CorruptHeaderError: where the file's first directory is not in it.
         Exception: what `get` raises.
     """
-    import tifffile
-
     if bytes(head[:4]) not in (b"II*\0", b"II+\0"):
         return None
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds odd, GDAL reads and judges
@@ -146,8 +145,6 @@ def read_layout(head: memoryview, size: int, get: Callable[[int, int], memoryvie
 
 def _parsed(stream: Any) -> Layout | None:
     """The layout; None, or any exception, where it is none of ours."""
-    import tifffile
-
     with tifffile.TiffFile(stream) as file:
         page = file.pages.first
         kinds = (page.samplesperpixel, page.imagedepth, page.subsampling in (None, (1, 1)), page.fillorder)

@@ -24,6 +24,11 @@ class Plan:
     parts: np.ndarray
     touched: np.ndarray
 
+    def used(self, at: int) -> tuple[int, int, int]:
+        """First row, last row + 1 and last column + 1, in the raster, of what is wanted of the block at place `at`."""
+        top, bottom, _, right = self.parts[self.first[at] : self.first[at + 1]].T
+        return int(top.min()), int(bottom.max()), int(right.max())
+
     def pixels(self, places: list[int]) -> int:
         """How many pixels of boxes the blocks at `places`, one after another, hold."""
         top, bottom, left, right = self.parts[self.first[places[0]] : self.first[places[-1] + 1]].T

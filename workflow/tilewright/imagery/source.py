@@ -1,11 +1,16 @@
 """Bytes of assets by range: local files, https and object stores through obstore."""
 
+import os
 import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, GenericError, NotSupportedError
+from obstore.store import HTTPStore, LocalStore, S3Store
 
 from tilewright.catalog import Asset
 from tilewright.imagery.patience import Evidence, Verdict, local_path
@@ -51,15 +56,16 @@ class Stores:
         )
 
     def _client(self, scheme: str, host: str = "", query: str = "") -> Any:
-        from obstore.store import HTTPStore, LocalStore, S3Store
-
         key = (scheme, host, query)
         with self._lock:
             if key not in self._known:
                 if scheme == "file":
                     self._known[key] = LocalStore("/")
                 elif scheme == "s3":
-                    self._known[key] = S3Store(host, client_options=_CLIENT, retry_config=_NO_RETRIES)
+                    # options given here hide the environment's, by which a store without TLS is allowed
+                    plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
+                    of_s3: Any = {**_CLIENT, "allow_http": plain}
+                    self._known[key] = S3Store(host, client_options=of_s3, retry_config=_NO_RETRIES)
                 else:
                     url = f"{scheme}://{host}/" + (f"?{query}" if query else "")
                     options: Any = {**_CLIENT, "allow_http": scheme == "http"}
@@ -87,8 +93,6 @@ class Source:
             WrongBytesError: where the answer has another length, or the file is not the one that `head` saw.
             Exception: what obstore raises; `judge` knows.
         """
-        import obstore
-
         self._traffic.add(requests=1)
         answer = obstore.get(self._client, self._path, options={"range": (start, start + size)})
         found = memoryview(answer.bytes())
@@ -107,9 +111,6 @@ class Source:
         Raises:
             EmptyFileError, WrongBytesError, Exception: as for `get`.
         """
-        import obstore
-        from obstore.exceptions import GenericError, NotSupportedError
-
         self._traffic.add(requests=1)
         try:
             answer = obstore.get(self._client, self._path, options={"range": (0, size)})
@@ -130,9 +131,6 @@ class Source:
 
     def _length(self) -> int | None:
         """How long the file is; None where the server does not say."""
-        import obstore
-        from obstore.exceptions import BaseError
-
         self._traffic.add(requests=1)
         try:
             return int(obstore.head(self._client, self._path)["size"])
@@ -167,8 +165,6 @@ def judge_of(asset: Asset) -> Callable[[Exception], Verdict]:
     local = local_path(asset)
 
     def judge(error: Exception) -> Verdict:
-        from obstore.exceptions import BaseError, NotSupportedError
-
         words = _words(error)
         if isinstance(error, EmptyFileError):
             return Verdict(Evidence.CORRUPT, "the file is empty")
