@@ -8,7 +8,9 @@ import numpy as np
 import shapely
 import xarray as xr
 
-from tilewright.store import StoreWriter, write_table
+from tilewright.store import write_table
+from tilewright.store.small import Small, Variable
+from tilewright.store.zarrzip import StoreWriter
 
 SIZE_M = 240
 TILES = ("32TNT", "32TNU")
@@ -86,6 +88,15 @@ def write(folder: Path, **chunks: tuple[int, ...]) -> Path:
     return folder
 
 
+def small_of(dataset: xr.Dataset) -> Small:
+    """An xarray Dataset as stores take it."""
+
+    def variables(of: Any) -> dict[str, Variable]:
+        return {str(name): Variable(tuple(map(str, one.dims)), one.values, one.attrs) for name, one in of.items()}
+
+    return Small(variables(dataset.coords), variables(dataset.data_vars), dataset.attrs)
+
+
 def write_series(path: Path, tile: int, chunks: dict[str, tuple[int, ...]]) -> None:
     cells = [cell for cell, dates in enumerate(DATES) if dates]
     time = np.full((len(cells), LONGEST), "NaT", "datetime64[us]")
@@ -98,7 +109,7 @@ def write_series(path: Path, tile: int, chunks: dict[str, tuple[int, ...]]) -> N
         "period": (("cell", "time"), period), "dates": ("cell", np.array([DATES[cell] for cell in cells], np.int32)),
     }  # fmt: skip
     with StoreWriter(path, {"format": "tilewright-series-1"}) as store:
-        store.coords("s2_l2a", xr.Dataset(coords=coordinates))
+        store.small("s2_l2a", small_of(xr.Dataset(coords=coordinates)))
         for group, step in STEP.items():
             array = f"s2_l2a/{group}/{'scl' if group == 'scl' else 'reflectance'}"
             side = SIZE_M // step
@@ -109,7 +120,7 @@ def write_series(path: Path, tile: int, chunks: dict[str, tuple[int, ...]]) -> N
             kind = "uint8" if group == "scl" else "uint16"
             store.array(array, (len(cells), *shape), kind, (1, *chunk), dims, attrs)
             if group != "scl":
-                store.coords(f"s2_l2a/{group}", xr.Dataset(coords={"band": np.array(BANDS[group], object)}))
+                store.small(f"s2_l2a/{group}", small_of(xr.Dataset(coords={"band": np.array(BANDS[group], object)})))
             for row, cell in enumerate(cells):
                 grid = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
                 padded = np.zeros([count * part for count, part in zip(grid, chunk, strict=True)], kind)
@@ -130,4 +141,4 @@ def write_labels(path: Path, tile: int) -> None:
             for cell in range(len(DATES)):
                 store.put(f"{name}/labels", (cell, 0, 0, 0), labels(tile, cell, name)[None])
             ids = np.array([cell_id(tile, cell) for cell in range(len(DATES))], object)
-            store.coords(name, xr.Dataset(coords={"cell_id": ("cell", ids)}))
+            store.small(name, small_of(xr.Dataset(coords={"cell_id": ("cell", ids)})))

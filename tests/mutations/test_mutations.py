@@ -21,6 +21,7 @@ from tilewright.imagery import ImageryReader
 from tilewright.imagery.scatter import Patches
 from tilewright.simulate import World
 from tilewright.stages import crop, group, index, labels, mask
+from tilewright.store.small import Small, Variable
 
 Patch = pytest.MonkeyPatch
 
@@ -85,9 +86,9 @@ def swapped_dates(patch: Patch) -> None:
 
     def swapped(*of: Any) -> Any:
         made = real(*of)
-        time = made["time"].values.copy()
+        time = made["time"].copy()
         time[:, [0, 1]] = time[:, [1, 0]]
-        return made.assign_coords(time=(("cell", "time"), time))
+        return Small({**made.coordinates, "time": Variable(("cell", "time"), time)})
 
     patch.setattr(group, "_coordinates", swapped)
 

@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from handmade import small_of
 from tilewright.config.settings import GroupSettings
 from tilewright.errors import TilewrightError
 from tilewright.stages import group
 from tilewright.stages.mask import on_grid
-from tilewright.store import StoreReader, StoreWriter, write_table
+from tilewright.store import write_table
 from tilewright.store.patches import groups_of
+from tilewright.store.zarrzip import StoreReader, StoreWriter
 
 SIZE_M = 240
 BANDS = ["B02", "B04", "B11"]
@@ -51,7 +53,7 @@ def write_patches(path: Path, patches: list[tuple[str, str, int]]) -> None:
         coords = {name: ("patch", values) for name, values in dims.items()}
         counts = [np.bincount(pixels(cell, scene, "SCL", 12).ravel(), minlength=12) for cell, scene, _ in patches]
         coords["scl_count"] = (("patch", "scl_class"), np.array(counts, np.int32).reshape(-1, 12))  # type: ignore[assignment]
-        store.coords("s2_l2a", xr.Dataset(coords=coords))
+        store.small("s2_l2a", small_of(xr.Dataset(coords=coords)))
         for each in groups_of("s2_l2a", BANDS):
             side = each.side(SIZE_M)
             shape = (len(patches), side, side) if each.is_scl else (len(patches), len(each.bands), side, side)

@@ -16,7 +16,8 @@ from tilewright.config.model import LabelSource
 from tilewright.errors import TilewrightError
 from tilewright.stages.features import MARGIN_M, make_features
 from tilewright.stages.labels import inside_extent, make_labels
-from tilewright.store import StoreReader, write_table
+from tilewright.store import write_table
+from tilewright.store.zarrzip import StoreReader
 from tilewright.vector.ontology import MAX_DILATE_M, Ontology
 
 EPSG, ULX, ULY, SIZE = 32632, 538_560, 5_221_440, 240

@@ -15,6 +15,7 @@ import shapely
 import xarray as xr
 from matplotlib.image import imread
 
+from handmade import small_of
 from tilewright.config.bands import SCL_CLASSES
 from tilewright.config.cell_settings import CellsSettings
 from tilewright.config.label_settings import LabelSetSettings, LabelsSettings
@@ -31,8 +32,9 @@ from tilewright.stages.group import make_group
 from tilewright.stages.index import make_index
 from tilewright.stages.labels import make_labels
 from tilewright.stages.zone import TileFiles, make_zone
-from tilewright.store import StoreWriter, read_table, write_table
+from tilewright.store import read_table, write_table
 from tilewright.store.patches import groups_of
+from tilewright.store.zarrzip import StoreWriter
 
 SIZE = 240
 TILE = "32TNT"
@@ -58,7 +60,7 @@ def write_patches(
     }  # fmt: skip
     groups = groups_of("s2_l2a", bands)
     with StoreWriter(folder / "patches.zarr.zip", {"settings_digest": "0"}) as store:
-        store.coords("s2_l2a", xr.Dataset(coords=coords))
+        store.small("s2_l2a", small_of(xr.Dataset(coords=coords)))
         for group in groups:
             side = group.side(SIZE)
             dims = ("patch", "y", "x") if group.is_scl else ("patch", "band", "y", "x")

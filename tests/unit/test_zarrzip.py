@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from handmade import small_of
 from tilewright.errors import TilewrightError
-from tilewright.store import StoreReader, StoreWriter, zarrzip
-from tilewright.store.zarrzip import KEPT, PASSING, Packing, decode, encode
+from tilewright.store import zarrzip
+from tilewright.store.small import Small, Variable
+from tilewright.store.zarrzip import KEPT, PASSING, Packing, StoreReader, StoreWriter, decode, encode
 
 CELLS = 5
 SIDE = 96
@@ -35,9 +37,8 @@ def series() -> np.ndarray:
 def store(tmp_path: Path) -> Path:
     path = tmp_path / "series.zarr.zip"
     with StoreWriter(path, {"format": "x"}) as writer:
-        writer.coords(
-            "s2", xr.Dataset(coords={"cell_id": ("cell", np.array([f"c{at}" for at in range(CELLS)], object))})
-        )
+        ids = Variable(("cell",), np.array([f"c{at}" for at in range(CELLS)], object))
+        writer.small("s2", Small({"cell_id": ids}))
         writer.array("s2/r10m/pixels", (CELLS, 3, 4, SIDE, SIDE), "uint16", (1, 3, 4, SIDE, SIDE), ("cell", "time", "band", "y", "x"))  # fmt: skip
         writer.array("s2/scl", (CELLS, SIDE, SIDE), "uint8", (1, SIDE, SIDE), ("cell", "y", "x"), fill_value=9)
         for at, pixels in enumerate(series()):
@@ -94,8 +95,8 @@ def test_chunks_come_back_as_pixels_and_as_bytes(store: Path):
         assert reader.chunk("s2/scl", (0, 0, 0), (SIDE, SIDE), "uint8") is None
         assert reader.encoded("s2/scl", (0, 0, 0)) is None
         assert list(reader.groups()) == ["s2", "s2/r10m"]
-        assert list(reader.loaded("s2")["cell_id"].values) == [f"c{at}" for at in range(CELLS)]
-        assert reader.loaded("").attrs == {"format": "x"}
+        assert list(reader.small("s2")["cell_id"]) == [f"c{at}" for at in range(CELLS)]
+        assert reader.small("").attrs == {"format": "x"}
         tree = reader.tree()
     assert np.array_equal(tree["s2/r10m/pixels"].values, series())  # also after the reader was closed
 
@@ -172,3 +173,44 @@ def test_zarr_and_xarray_open_it_without_this_package(store: Path):
     pixels = series()
     line = f"{pixels.dtype} {pixels.shape} {hashlib.sha256(pixels.tobytes()).hexdigest()}"
     assert ran.stdout.splitlines() == [line, line, "c0 c1 c2 c3 c4 [9 4]"]
+
+
+def test_small_variables_are_what_xarray_would_have_written(tmp_path: Path):
+    dataset = xr.Dataset(
+        {
+            "count": (("cell", "band"), np.arange(6).reshape(2, 3), {"long_name": "how many"}),
+            "empty": (("cell", "time"), np.zeros((2, 2), np.int32)),
+        },
+        coords={
+            "band": np.array(["B02", "B03", "B8A"], object),
+            "cell_id": ("cell", np.array(["é", ""], object)),
+            "time": (("cell", "time_of"), np.array([["2020-01-01T10:20:30", "NaT"]] * 2, "datetime64[us]")),
+            "ulx": ("cell", np.array([1.5, np.nan]), {"units": "m"}),
+            "value": ("value", np.array([254, 255], np.uint8)),
+        },
+        attrs={"ontology": {"a": [1, 2]}},
+    )
+    with StoreWriter(tmp_path / "ours.zip", {}) as store:
+        store.small("set", small_of(dataset))
+        store.small("only", small_of(xr.Dataset(coords={"cell_id": ("cell", np.array([], object))})))
+    dataset.to_zarr(tmp_path / "theirs.zarr", group="set", zarr_format=3, consolidated=False)
+    tree = xr.open_datatree(zarr.storage.ZipStore(tmp_path / "ours.zip", mode="r"), engine="zarr")
+    theirs = xr.open_zarr(tmp_path / "theirs.zarr", group="set", chunks=None, consolidated=False)
+    ours = tree["set"].to_dataset(inherit=False)
+    xr.testing.assert_identical(ours.load(), theirs.load())
+    assert tree["only"]["cell_id"].shape == (0,)
+    with StoreReader(tmp_path / "ours.zip") as reader:
+        found, part = reader.small("set"), reader.small("set", ["count"])
+    assert set(part.data) == {"count"} and set(part.coordinates) == {"band", "cell_id", "ulx"}
+    assert found.attrs == {"ontology": {"a": [1, 2]}}
+    for name, variable in dataset.variables.items():
+        np.testing.assert_array_equal(found[str(name)], variable.values)
+        assert found[str(name)].dtype == variable.dtype
+
+
+def test_a_stage_starts_without_the_libraries_that_it_does_not_use():
+    """dask's and scipy's arrays, which xarray brings along, take as long to import as all else."""
+    for stage, without in (("mask", {"zarr", "xarray", "dask.array"}), ("crop", {"xarray", "dask.array"})):
+        code = f"import sys, tilewright.stages.{stage}; print(*sys.modules)"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        assert not without & set(found), stage

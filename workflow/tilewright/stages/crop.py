@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from tilewright.catalog import Scene, scene_asset, scenes_of
 from tilewright.config.bands import SCL_CLASSES
@@ -16,10 +15,11 @@ from tilewright.imagery import Ask, BrokenAssetError, ImageryReader, Reader
 from tilewright.progress import SUMMARY, Progress
 from tilewright.select import USED, Candidates, Rule, select
 from tilewright.stages.mask import COUNT_COLUMNS, boxes
-from tilewright.store import StoreWriter, read_table, write_table
+from tilewright.store import read_table, write_table
 from tilewright.store.patches import Layer, PreviousPatches, groups_of
+from tilewright.store.small import Small, Variable
 from tilewright.store.spool import Spool
-from tilewright.store.zarrzip import PASSING, encode
+from tilewright.store.zarrzip import PASSING, StoreWriter, encode
 
 log = logging.getLogger(__name__)
 
@@ -233,15 +233,17 @@ def _write(
     }  # fmt: skip
     counts = np.array([spool.counts(scene, cell) for cell, scene in keys], np.int32).reshape(len(keys), len(layers), 2)
     with StoreWriter(path, attrs) as store:
-        store.coords(PRIMARY, _coordinates(used, candidates))
+        store.small(PRIMARY, _coordinates(used, candidates))
         for group in dict.fromkeys(layer.group for layer in layers):
             side = group.side(size_m)
             dims = ("patch", "y", "x") if group.is_scl else ("patch", "band", "y", "x")
             shape = (len(keys), side, side) if group.is_scl else (len(keys), len(group.bands), side, side)
             if not group.is_scl:
                 of = counts[:, [at for at, layer in enumerate(layers) if layer.group == group]]
-                variables = {"zeros": (("patch", "band"), of[..., 0]), "clipped": (("patch", "band"), of[..., 1])}
-                store.coords(group.name, xr.Dataset(variables, coords={"band": np.array(group.bands, object)}))
+                variables = {
+                    name: Variable(("patch", "band"), of[..., which]) for which, name in enumerate(("zeros", "clipped"))
+                }
+                store.small(group.name, Small({"band": Variable(("band",), np.array(group.bands, object))}, variables))
             store.array(
                 group.array, shape, group.dtype, group.chunk_shape(size_m) if size_m else shape, dims, packing=PASSING
             )
@@ -251,7 +253,7 @@ def _write(
                 store.put_encoded(layer.group.array, index, spool.get(scene, at, cell))
 
 
-def _coordinates(used: pd.DataFrame, candidates: Candidates) -> xr.Dataset:
+def _coordinates(used: pd.DataFrame, candidates: Candidates) -> Small:
     """What is known of each patch."""
     scenes = candidates.scenes.set_index("scene_id")
     place = {scene: at for at, scene in enumerate(candidates.scenes["scene_id"])}
@@ -260,22 +262,22 @@ def _coordinates(used: pd.DataFrame, candidates: Candidates) -> xr.Dataset:
     at = ([row[cell] for cell in used["cell_id"]], [place[scene] for scene in used["scene_id"]])
     count = candidates.count[at].reshape(len(used), len(SCL_CLASSES)).astype(np.int32)
 
-    def words(name: str) -> tuple[str, np.ndarray]:
-        return "patch", of[name].to_numpy(object).astype(object)
+    def words(name: str) -> Variable:
+        return Variable(("patch",), of[name].to_numpy(object).astype(object))
 
-    return xr.Dataset(
-        coords={
-            "cell_id": ("patch", used["cell_id"].to_numpy(object)),
-            "scene_id": ("patch", used["scene_id"].to_numpy(object)),
-            "time": ("patch", of["datetime"].to_numpy("datetime64[us]")),
+    return Small(
+        {
+            "cell_id": Variable(("patch",), used["cell_id"].to_numpy(object)),
+            "scene_id": Variable(("patch",), used["scene_id"].to_numpy(object)),
+            "time": Variable(("patch",), of["datetime"].to_numpy("datetime64[us]")),
             "platform": words("platform"),
             "processing_baseline": words("processing_baseline"),
             "datatake": words("datatake"),
             "digest": words("digest"),
-            "relative_orbit": ("patch", of["relative_orbit"].to_numpy(np.int32)),
-            "dn_offset": ("patch", of["dn_offset"].to_numpy(np.int32)),
-            "bad_fraction": ("patch", used["bad_fraction"].to_numpy(np.float32)),
-            "nodata_fraction": ("patch", used["nodata_fraction"].to_numpy(np.float32)),
-            "scl_count": (("patch", "scl_class"), count),
+            "relative_orbit": Variable(("patch",), of["relative_orbit"].to_numpy(np.int32)),
+            "dn_offset": Variable(("patch",), of["dn_offset"].to_numpy(np.int32)),
+            "bad_fraction": Variable(("patch",), used["bad_fraction"].to_numpy(np.float32)),
+            "nodata_fraction": Variable(("patch",), used["nodata_fraction"].to_numpy(np.float32)),
+            "scl_count": Variable(("patch", "scl_class"), count),
         }
     )

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from tilewright import __version__
 from tilewright.config.bands import NO_DATA, SCL_CLASSES
@@ -20,9 +19,10 @@ from tilewright.config.settings import GroupSettings, settings_digest
 from tilewright.errors import TilewrightError
 from tilewright.progress import SUMMARY, Progress
 from tilewright.stages.mask import on_grid
-from tilewright.store import StoreReader, StoreWriter, read_table
+from tilewright.store import read_table
 from tilewright.store.patches import Group, groups_of
-from tilewright.store.zarrzip import encode
+from tilewright.store.small import Small, Variable
+from tilewright.store.zarrzip import StoreReader, StoreWriter, encode
 
 log = logging.getLogger(__name__)
 
@@ -96,14 +96,14 @@ def make_group(
     with ExitStack() as stack:
         stores = [stack.enter_context(StoreReader(path)) for path in patches]
         store = stack.enter_context(
-            StoreWriter(output, _attrs(settings, [one.loaded("").attrs["settings_digest"] for one in stores]))
+            StoreWriter(output, _attrs(settings, [one.small("").attrs["settings_digest"] for one in stores]))
         )
         for collection, bands in settings.bands.items():
-            coords = [one.loaded(collection) for one in stores]
+            coords = [one.small(collection) for one in stores]
             entries = _entries(coords, table["cell_id"])
             kept = table[table["cell_id"].isin(entries["cell"])].reset_index(drop=True)
             length = int(entries["at"].max()) + 1 if len(entries) else 0
-            store.coords(collection, _coordinates(coords, entries, kept, length, settings.periods))
+            store.small(collection, _coordinates(coords, entries, kept, length, settings.periods))
             task = _Task(stores, groups_of(collection, bands), length, size_m)
             _write_collection(store, task, entries, len(kept), threads)
             said.append(f"{collection}: {len(kept)} series of up to {length} dates, {len(entries)} patches")
@@ -118,7 +118,7 @@ def _attrs(settings: GroupSettings, of_patches: list[str]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _entries(coords: list[xr.Dataset], cells: pd.Series) -> pd.DataFrame:
+def _entries(coords: list[Small], cells: pd.Series) -> pd.DataFrame:
     """The patches of the tile's `cells`, in the order of the cells and, within a cell, of time.
 
     Scenes of one instant are ordered by id, then by period. Columns: cell, time, scene, period and patch (the place of the
@@ -128,8 +128,8 @@ def _entries(coords: list[xr.Dataset], cells: pd.Series) -> pd.DataFrame:
     parts = [
         pd.DataFrame(
             {
-                "cell": one["cell_id"].values.astype(object), "time": one["time"].values,
-                "scene": one["scene_id"].values.astype(object), "period": period, "patch": np.arange(one.sizes["patch"]),
+                "cell": one["cell_id"].astype(object), "time": one["time"],
+                "scene": one["scene_id"].astype(object), "period": period, "patch": np.arange(len(one["cell_id"])),
             }
         )
         for period, one in enumerate(coords)
@@ -164,7 +164,7 @@ def _write_collection(store: StoreWriter, task: _Task, entries: pd.DataFrame, ce
             empty[name][row, : len(measured.empty)] = measured.empty
         progress.step()
     for group in coloured:
-        store.coords(group.name, _band_variables(group, sums[group.name], empty[group.name]))
+        store.small(group.name, _band_variables(group, sums[group.name], empty[group.name]))
 
 
 def _in_order(make: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
@@ -265,19 +265,19 @@ def _measure(series: np.ndarray, classes: np.ndarray, counted: np.ndarray) -> _M
     return _Measured(sums, empty)
 
 
-def _band_variables(group: Group, sums: np.ndarray, empty: np.ndarray) -> xr.Dataset:
+def _band_variables(group: Group, sums: np.ndarray, empty: np.ndarray) -> Small:
     names = ("band_count", "band_sum", "band_sum_of_squares")
     described = "over the cell's valid pixels of all its scenes, each once, in DN"
-    variables: dict[str, tuple] = {
-        name: (("cell", "band"), part, {"long_name": described}) for name, part in zip(names, sums, strict=True)
+    variables = {
+        name: Variable(("cell", "band"), part, {"long_name": described}) for name, part in zip(names, sums, strict=True)
     }
-    variables["empty_pixels"] = (("cell", "time"), empty, {"long_name": "pixels in which every band is zero"})
-    return xr.Dataset(variables, coords={"band": np.array(group.bands, object)})
+    variables["empty_pixels"] = Variable(("cell", "time"), empty, {"long_name": "pixels in which every band is zero"})
+    return Small({"band": Variable(("band",), np.array(group.bands, object))}, variables)
 
 
 def _coordinates(
-    coords: list[xr.Dataset], entries: pd.DataFrame, cells: pd.DataFrame, length: int, periods: list[str]
-) -> xr.Dataset:
+    coords: list[Small], entries: pd.DataFrame, cells: pd.DataFrame, length: int, periods: list[str]
+) -> Small:
     """What is known of each cell and each of its dates; NaT, "" and 0 where a cell has fewer dates."""
     shape = (len(cells), length)
     values: dict[str, np.ndarray] = {name: np.full(shape, "", object) for name in (*_WORDS, "period", "pair_of")}
@@ -288,14 +288,14 @@ def _coordinates(
         mine = entries[entries["period"] == period]
         place, patch = (mine["row"].to_numpy(), mine["at"].to_numpy()), mine["patch"].to_numpy()
         for name in (*_WORDS, *_NUMBERS, "time"):
-            values[name][place] = of[name].values[patch]
+            values[name][place] = of[name][patch]
         values["period"][place] = periods[period]
-        counts[place] = of["scl_count"].values[patch]
-    variables: dict[str, tuple] = {name: (("cell", "time"), array) for name, array in values.items()}
-    variables["scl_count"] = (("cell", "time", "scl_class"), counts)
-    variables["scl_class"] = ("scl_class", np.array(SCL_CLASSES, object))
-    variables["dates"] = ("cell", np.bincount(entries["row"], minlength=len(cells)).astype(np.int32))
-    variables["cell_id"] = ("cell", cells["cell_id"].to_numpy(object))
+        counts[place] = of["scl_count"][patch]
+    variables = {name: Variable(("cell", "time"), array) for name, array in values.items()}
+    variables["scl_count"] = Variable(("cell", "time", "scl_class"), counts)
+    variables["scl_class"] = Variable(("scl_class",), np.array(SCL_CLASSES, object))
+    variables["dates"] = Variable(("cell",), np.bincount(entries["row"], minlength=len(cells)).astype(np.int32))
+    variables["cell_id"] = Variable(("cell",), cells["cell_id"].to_numpy(object))
     for name, kind in (
         ("epsg", np.int32),
         ("ulx", np.float64),
@@ -303,5 +303,5 @@ def _coordinates(
         ("lon", np.float64),
         ("lat", np.float64),
     ):
-        variables[name] = ("cell", cells[name].to_numpy(kind))
-    return xr.Dataset(coords=variables)
+        variables[name] = Variable(("cell",), cells[name].to_numpy(kind))
+    return Small(variables)

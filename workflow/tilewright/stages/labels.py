@@ -11,11 +11,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyproj
-import xarray as xr
 
 from tilewright.config.label_settings import LabelSetSettings, LabelsSettings
 from tilewright.errors import TilewrightError
-from tilewright.store import StoreWriter, read_table, table_metadata
+from tilewright.store import read_table, table_metadata
+from tilewright.store.small import Small, Variable
+from tilewright.store.zarrzip import StoreWriter
 from tilewright.vector.burn import Burner
 from tilewright.vector.ontology import NONE, UNLABELED, Ontology, load_ontology
 
@@ -112,28 +113,32 @@ def _write_set(
         "ontology": ontology.model_dump(mode="json"), "resolution_m": step,
         "licence": settings.licence, **{key: about[key] for key in ("source", "snapshot", "extent")},
     }  # fmt: skip
-    dataset = xr.Dataset(
-        {
-            "class_count": (("cell", "channel", "value"), count, {"units": "pixels"}),
-            "labelled": (("cell",), labelled, {"long_name": "share of the cell's pixels with a class in any channel"}),
-            "coverage": (
+    variables = Small(
+        data={
+            "class_count": Variable(("cell", "channel", "value"), count, {"units": "pixels"}),
+            "labelled": Variable(
+                ("cell",), labelled, {"long_name": "share of the cell's pixels with a class in any channel"}
+            ),
+            "coverage": Variable(
                 ("cell",),
                 coverage,
                 {"long_name": "share of the cell inside the source's extent; NaN: extent unknown"},
             ),
         },
-        coords={
-            "cell_id": (("cell",), cells["cell_id"].to_numpy(dtype=object)),
-            "channel": (("channel",), np.array(channels, dtype=object)),
-            "value": (("value",), np.array(values, dtype=np.uint8)),
-            "ulx": (("cell",), cells["ulx"].to_numpy(), {"units": "m", "long_name": "easting of the cell's left edge"}),
-            "uly": (
+        coordinates={
+            "cell_id": Variable(("cell",), cells["cell_id"].to_numpy(dtype=object)),
+            "channel": Variable(("channel",), np.array(channels, dtype=object)),
+            "value": Variable(("value",), np.array(values, dtype=np.uint8)),
+            "ulx": Variable(
+                ("cell",), cells["ulx"].to_numpy(), {"units": "m", "long_name": "easting of the cell's left edge"}
+            ),
+            "uly": Variable(
                 ("cell",),
                 cells["uly"].to_numpy(),
                 {"units": "m", "long_name": "northing of the cell's upper edge"},
             ),
-            "epsg": (("cell",), cells["epsg"].to_numpy(dtype=np.int32)),
+            "epsg": Variable(("cell",), cells["epsg"].to_numpy(dtype=np.int32)),
         },
         attrs=attrs,
     )
-    store.coords(name, dataset)
+    store.small(name, variables)

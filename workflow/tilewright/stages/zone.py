@@ -10,10 +10,11 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from tilewright.config.bands import NONE, UNLABELED
-from tilewright.store import StoreReader, read_table, table_metadata, write_table
+from tilewright.store import read_table, table_metadata, write_table
+from tilewright.store.small import Small
+from tilewright.store.zarrzip import StoreReader
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
     rows = cells[["cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat", "geometry"]].copy()
     summary: dict[str, Any] = {"cells": table_metadata(tile.folder / "cells.parquet")["counts"]}
     with StoreReader(tile.series) as store:
-        root = store.loaded("")
+        root = store.small("")
         described = {key: root.attrs[key] for key in ("provider", "licence", "attribution", "software")}
         _add_series(rows, store, tile)
     if tile.labels:
@@ -72,20 +73,20 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
     return rows, summary, described
 
 
-def _joined(rows: pd.DataFrame, coords: xr.Dataset) -> pd.Series:
+def _joined(rows: pd.DataFrame, coords: Small) -> pd.Series:
     """Row of each cell in a store, −1 where the store has none."""
-    place = {str(cell): at for at, cell in enumerate(coords["cell_id"].values)}
+    place = {str(cell): at for at, cell in enumerate(coords["cell_id"])}
     return rows["cell_id"].map(place).fillna(-1).astype("int32")
 
 
 def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None:
     """Columns of the series: where it is, its dates and quality, and the sums that the statistics are made of."""
     names = [name for name in store.groups() if "/" not in name]
-    coords = store.loaded(names[0])
+    coords = store.small(names[0])
     at = _joined(rows, coords)
     rows["series_path"] = f"tiles/{tile.tile}/series.zarr.zip"
     rows["series_row"] = at
-    time, bad = coords["time"].values, coords["bad_fraction"].values
+    time, bad = coords["time"], coords["bad_fraction"]
     found = [time[row][~np.isnat(time[row])] if row >= 0 else time[:0].ravel() for row in at]
     rows["dates"] = np.array([len(one) for one in found], np.int32)
     rows["first_date"] = pd.Series(
@@ -97,10 +98,10 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None
     mean_bad = [float(bad[row, : len(one)].mean()) if len(one) else np.nan for row, one in zip(at, found, strict=True)]
     rows["mean_bad_fraction"] = np.array(mean_bad, np.float32)
     for group in (name for name in store.groups() if name.split("/")[-1].startswith("r")):
-        part = store.loaded(group, ["band_count", "band_sum", "band_sum_of_squares"])
-        for column, band in enumerate(part["band"].values):
+        part = store.small(group, ["band_count", "band_sum", "band_sum_of_squares"])
+        for column, band in enumerate(part["band"]):
             for name in ("count", "sum", "sum_of_squares"):
-                values = part[f"band_{name}"].values[:, column] if part.sizes["cell"] else np.zeros(1, np.int64)
+                values = part[f"band_{name}"][:, column] if len(coords["cell_id"]) else np.zeros(1, np.int64)
                 rows[f"{BAND_SUMS}{names[0]}_{band}_{name}"] = np.where(at >= 0, values[at], 0)
 
 
@@ -108,21 +109,21 @@ def _add_labels(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> dict
     """Columns of the labels: where they are, coverage, and the share of the cell's pixels in each class."""
     described = {}
     for name in (group for group in store.groups() if "/" not in group):
-        part = store.loaded(name, ["class_count", "coverage", "labelled"])
+        part = store.small(name, ["class_count", "coverage", "labelled"])
         described[name] = dict(part.attrs)
         at = _joined(rows, part)
         rows["labels_path"] = f"tiles/{tile.tile}/labels.zarr.zip"
         rows[f"{name}_row"] = at
         rows[f"{name}_coverage"] = np.where(
-            at >= 0, part["coverage"].values[at] if part.sizes["cell"] else np.nan, np.nan
+            at >= 0, part["coverage"][at] if len(part["cell_id"]) else np.nan, np.nan
         ).astype("float32")
         rows[f"{name}_labelled"] = np.where(
-            at >= 0, part["labelled"].values[at] if part.sizes["cell"] else np.nan, np.nan
+            at >= 0, part["labelled"][at] if len(part["cell_id"]) else np.nan, np.nan
         ).astype("float32")
-        count = part["class_count"].values
+        count = part["class_count"]
         total = np.maximum(count.sum(axis=-1), 1)
-        column = {int(value): at for at, value in enumerate(part["value"].values)}
-        for channel, channel_name in enumerate(part["channel"].values):
+        column = {int(value): at for at, value in enumerate(part["value"])}
+        for channel, channel_name in enumerate(part["channel"]):
             for class_name, value in classes_of(part.attrs["ontology"], str(channel_name)):
                 share = count[:, channel, column[value]] / total[:, channel] if len(count) else np.zeros(1)
                 rows[share_column(name, str(channel_name), class_name)] = np.where(at >= 0, share[at], np.nan).astype(

@@ -9,10 +9,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import xarray as xr
-
 from tilewright.config.bands import COLLECTION_BANDS, SCL_RESOLUTION
 from tilewright.errors import TilewrightError
+from tilewright.store.small import Small
 from tilewright.store.zarrzip import StoreReader
 
 SCL = "SCL"
@@ -106,24 +105,24 @@ class PreviousPatches:
         """Empty where there is no such store, or one made by other code, of another cell size, or damaged."""
         self._rows: dict[tuple[str, str, str], int] = {}
         self._bands: dict[str, tuple[Group, int]] = {}
-        self._counts: dict[str, xr.Dataset] = {}
+        self._counts: dict[str, Small] = {}
         self.store: StoreReader | None = None
         if not path.exists():
             return
         try:
             store = StoreReader(path)
-            root = store.loaded("")
+            root = store.small("")
             if root.attrs.get("made_by") != made_by or root.attrs.get("size_m") != size_m:
                 return
             for collection, bands in root.attrs["bands"].items():
-                coords = store.loaded(collection)
-                for row, key in enumerate(zip(coords["cell_id"].values, coords["digest"].values, strict=True)):
+                coords = store.small(collection)
+                for row, key in enumerate(zip(coords["cell_id"], coords["digest"], strict=True)):
                     self._rows[(collection, *map(str, key))] = row
                 for group in groups_of(collection, bands):
                     for at, band in enumerate(group.bands):
                         self._bands[f"{collection}/{band}"] = (group, at)
                     if not group.is_scl:
-                        self._counts[group.name] = store.loaded(group.name, ["zeros", "clipped"])
+                        self._counts[group.name] = store.small(group.name, ["zeros", "clipped"])
             self.store = store
         except (TilewrightError, KeyError, ValueError, OSError):
             # A damaged earlier output has nothing to reuse; this run replaces it.
@@ -147,4 +146,4 @@ class PreviousPatches:
         if group.is_scl:
             return Kept(data, 0, 0)
         counts = self._counts[group.name]
-        return Kept(data, int(counts["zeros"].values[row, at]), int(counts["clipped"].values[row, at]))
+        return Kept(data, int(counts["zeros"][row, at]), int(counts["clipped"][row, at]))

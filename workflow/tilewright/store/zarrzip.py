@@ -12,11 +12,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import imagecodecs
 import numpy as np
-import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
@@ -24,11 +23,14 @@ from zarr.storage import MemoryStore
 
 from tilewright.errors import TilewrightError
 from tilewright.store.atomic import replacing
+from tilewright.store.small import Small, read_small, write_small
 from tilewright.store.zipped import DamagedZipError, LocalFile, StoredZipWriter, ZipIndex
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _BLOCK = 1 << 19  # bytes that blosc packs at a time
 _codecs: Any = imagecodecs  # its types admit less than it takes: any buffer
-_TIME_ENCODING = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian", "dtype": "int64"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _chunk_key(array: str, index: tuple[int, ...]) -> str:
 class StoreWriter:
     """Writes one store. Use as a context manager: the file appears, whole, when the block ends well.
 
-    Call `array` for each big array, `put`/`put_encoded` its chunks in a fixed order, and `coords` for each group's
+    Call `array` for each big array, `put`/`put_encoded` its chunks in a fixed order, and `small` for each group's
     small variables; groups are created as needed.
     """
 
@@ -163,16 +165,9 @@ class StoreWriter:
         """Write a chunk already encoded by an array of the same type and chunk shape (see `StoreReader.encoded`)."""
         self._zip.entry(_chunk_key(name, index), data)
 
-    def coords(self, group: str, dataset: xr.Dataset) -> None:
+    def small(self, group: str, variables: Small) -> None:
         """Write the small variables and coordinates of `group` ("" is the root) in one chunk each."""
-        encoding: dict[str, Any] = {}
-        for key, variable in dataset.variables.items():
-            encoding[str(key)] = {"chunks": tuple(max(1, size) for size in variable.shape)} if variable.ndim else {}
-            if variable.dtype.kind == "M":
-                encoding[str(key)] |= _TIME_ENCODING
-        dataset.to_zarr(
-            self._memory, group=group or None, mode="a", zarr_format=3, consolidated=False, encoding=encoding
-        )
+        write_small(self._memory, group, variables)
 
 
 class _Buffers(Mapping[str, Buffer]):
@@ -219,24 +214,21 @@ class StoreReader:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def tree(self, **options: Any) -> xr.DataTree:
+    def tree(self, **options: Any) -> "xr.DataTree":
         """The whole store, lazily, also after the reader is closed or in another process; `options` go to xarray."""
+        import xarray as xr
+
         store: Any = zarr.storage.ZipStore(self.path, mode="r")
         return xr.open_datatree(store, engine="zarr", **options)
 
-    def group(self, name: str, **options: Any) -> xr.Dataset:
-        """One group of the store, lazily, as long as the reader is open."""
-        return xr.open_zarr(self._store, group=name, chunks=None, **options)
-
-    def loaded(self, name: str, variables: list[str] | None = None) -> xr.Dataset:
-        """The small variables of one group (`variables`, or the coordinates), in memory.
+    def small(self, name: str, variables: list[str] | None = None) -> Small:
+        """The small variables of one group: `variables` with their coordinates, or all that are there.
 
         Raises:
             TilewrightError: naming the store where it is damaged.
         """
         try:
-            group = self.group(name)
-            return (group[variables] if variables else group).load()
+            return read_small(self._store, name, variables)
         except (zipfile.BadZipFile, OSError, LookupError, RuntimeError, ValueError) as error:
             raise TilewrightError(
                 f"{self.path}: group {name or '/'} is damaged ({error}); delete the file and run again"
