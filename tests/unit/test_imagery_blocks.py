@@ -1,6 +1,7 @@
 """The block reader, GDAL's block reads and stackstac give the same arrays, wherever each applies: random files and boxes."""
 
 import itertools
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -240,6 +241,24 @@ def test_a_file_of_several_bands_is_no_band(interleave: str, tmp_path: Path):
     path = write_gdal(tmp_path / "two.tif", np.stack([pixels, pixels[::-1]]), GRID, interleave=interleave)
     with pytest.raises(BrokenAssetError, match="holds 2 bands instead of 1"):
         by_reader(Ask(GRID.asset(path), GRID.boxes([0], [0], 50), np.dtype("uint16")))
+
+
+def test_a_predictor_of_what_is_not_compressed_is_ignored_as_gdal_does(tmp_path: Path):
+    pixels = noise(GRID, "uint16")
+    path = write_gdal(tmp_path / "plain.tif", pixels, GRID, tiled=True, blockxsize=64, blockysize=64)
+    raw = bytearray(path.read_bytes())
+    at = int.from_bytes(raw[4:8], "little")
+    entries = [
+        bytes(raw[at + 2 + 12 * i : at + 14 + 12 * i]) for i in range(int.from_bytes(raw[at : at + 2], "little"))
+    ]
+    # PlanarConfig, whose default is what is said, makes room for Predictor = 2
+    entries = [
+        struct.pack("<HHIHH", 317, 3, 1, 2, 0) if each[:2] == struct.pack("<H", 284) else each for each in entries
+    ]
+    raw[at + 2 : at + 2 + 12 * len(entries)] = b"".join(sorted(entries, key=lambda each: struct.unpack("<H", each[:2])))
+    path.write_bytes(raw)
+    found = whole(path, GRID, "uint16", block_reader=True)
+    np.testing.assert_array_equal(found, cut(pixels, *_places(GRID), 100))
 
 
 def _places(grid: Grid) -> Any:

@@ -380,3 +380,24 @@ def test_statistics_of_another_dataset(tmp_path, odd):
     path.unlink()
     with pytest.raises(TilewrightError, match=r"statistics\.json is missing"):
         make_report(folder, "", folder / "report.html")
+
+
+def test_traffic_is_summed_over_the_dataset_and_nothing_else(tmp_path: Path):
+    from tilewright.report.traffic import traffic
+
+    def write(tile: str, period: str, name: str, **counts: Any) -> None:
+        folder = tmp_path / "tiles" / tile / period
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(counts))
+
+    for tile, period in (("32TNT", "2019"), ("32TNT", "2020"), ("31TCH", "2019"), ("32TNT", "dropped")):
+        counts = {"blocks": 100, "bytes_needed": 1000, "bytes_fetched": 1010, "retries": 1, "pieces_read": 7}
+        write(tile, period, "patches.traffic.json", stage="crop", tile=tile, **counts)
+    write("32TNT", "2019", "masks.traffic.json", stage="mask", tile="32TNT", blocks=3)
+    mask, crop = traffic(tmp_path, ["32TNT"], ["2019", "2020"])
+    assert (mask.jobs, mask.counts["blocks"], mask.excess) == (1, 3, 0.0)
+    assert (crop.jobs, crop.counts["blocks"], crop.counts["retries"], crop.counts["pieces_read"]) == (2, 200, 2, 14)
+    assert crop.excess == pytest.approx(0.01)
+    (tmp_path / "tiles/32TNT/2019/patches.traffic.json").write_text("{")
+    with pytest.raises(TilewrightError, match=r"patches.traffic.json cannot be read .*delete it"):
+        traffic(tmp_path, ["32TNT"], ["2019"])

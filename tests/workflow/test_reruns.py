@@ -94,6 +94,9 @@ def test_the_bad_class_list_counts_nothing_again(done: Project):
 
 def test_another_band_reads_that_band_only(done: Project):
     before = pieces(done, "first")
+    for path in done.directory.rglob("*.traffic.json"):
+        path.unlink()  # as in results of a version that did not write them: they must not stand in the way of a rerun
+    assert not done.run().jobs, "what reading cost is no result"
     done.edited(collections={"s2_l2a": {"bands": [*done.config["collections"]["s2_l2a"]["bands"], "B8A"]}})
     ran = done.run().jobs
     assert ran == {"crop": 6, "group": 3, "zone": 3, "index": 1, "report": 1}

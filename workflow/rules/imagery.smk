@@ -10,9 +10,9 @@ rule crop:
         # update(): the last run's patches stay in place, and what is still wanted of them is not read again
         patches=update(f"{PERIOD}/patches.zarr.zip"),
         selection=f"{PERIOD}/selection.parquet",
-        traffic=f"{PERIOD}/patches.traffic.json",
     log:
-        f"{LOGS}/crop/{{tile}}-{{period}}.log",
+        text=f"{LOGS}/crop/{{tile}}-{{period}}.log",
+        traffic=f"{PERIOD}/patches.traffic.json",
     benchmark:
         f"{BENCHMARKS}/crop/{{tile}}-{{period}}.tsv"
     conda:
@@ -24,9 +24,9 @@ rule crop:
     message:
         "Cropping {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
+        "python -m tilewright --log {log.text} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
         "--settings {params.settings:q} --patches {output.patches} --selection {output.selection} "
-        "--traffic {output.traffic}"
+        "--traffic {log.traffic}"
 
 
 rule group:

@@ -67,11 +67,11 @@ rule mask:
         cells=f"{TILE}/cells.parquet",
         scenes=f"{PERIOD}/scenes.parquet",
     output:
-        masks=f"{PERIOD}/masks.parquet",
+        f"{PERIOD}/masks.parquet",
+    log:
+        text=f"{LOGS}/mask/{{tile}}-{{period}}.log",
         # what reading cost: of the run, not of the dataset
         traffic=f"{PERIOD}/masks.traffic.json",
-    log:
-        f"{LOGS}/mask/{{tile}}-{{period}}.log",
     benchmark:
         f"{BENCHMARKS}/mask/{{tile}}-{{period}}.tsv"
     conda:
@@ -83,5 +83,5 @@ rule mask:
     message:
         "Counting SCL classes of {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log} mask --threads {threads} --cells {input.cells} --scenes {input.scenes} "
-        "--settings {params.settings:q} --output {output.masks} --traffic {output.traffic}"
+        "python -m tilewright --log {log.text} mask --threads {threads} --cells {input.cells} --scenes {input.scenes} "
+        "--settings {params.settings:q} --output {output} --traffic {log.traffic}"

@@ -7,7 +7,7 @@ from typing import Final
 SUMMARY: Final = 25  # between INFO, which is for the log file, and WARNING: shown on the console as well
 _EVERY_S: Final = 10.0
 
-logging.addLevelName(SUMMARY, "INFO")
+logging.addLevelName(SUMMARY, "SUMMARY")
 
 
 class Progress:

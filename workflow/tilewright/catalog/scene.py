@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -44,6 +45,12 @@ class Asset:
     def resolution(self) -> float:
         """Pixel size in metres."""
         return self.transform[0]
+
+    @property
+    def shown(self) -> str:
+        """The href as messages may show it: without user, password and query, which may be a signature."""
+        parts = urlsplit(self.href)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else self.href
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ class Decoder:
             rows, columns: the part of the block that is wanted, from its first column on; the rest holds anything.
 
         Raises:
-            CorruptBlockError: where `data` is not such a block. DEFLATE's checksum notices any change; LZW has none, so
-                that only a wrong length shows there.
+            CorruptBlockError: where `data` is not such a block. DEFLATE's checksum notices any change; LZW, ZSTD as
+                GDAL writes it, and uncompressed blocks have none, so that hardly more than a wrong length shows there.
         """
         codecs: Any = imagecodecs  # its type stubs know bytes only, the functions any buffer
         shape = layout.block_shape(number)

@@ -173,6 +173,6 @@ def _message(error: BaseException) -> str:
     texts = []
     link: BaseException | None = error
     while link is not None:
-        texts.append(" ".join(str(link).split()))
+        texts.append(" ".join(re.sub(r"\?\S+", "", str(link)).split()))
         link = link.__cause__ or link.__context__
     return " / ".join(texts)

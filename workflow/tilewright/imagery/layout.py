@@ -151,11 +151,13 @@ def _parsed(stream: Any) -> Layout | None:
         if kinds != (1, 1, True, 1) or page.dtype is None:
             return None
         dtype = np.dtype(page.dtype)
+        # libtiff heeds a predictor only where something is compressed
+        predictor = _NO_PREDICTOR if int(page.compression) == 1 else int(page.predictor)
         usual = (
             int(page.compression) in _COMPRESSIONS
             and (dtype.kind, dtype.itemsize) in (("u", 1), ("u", 2), ("i", 2), ("f", 4))
             and page.bitspersample == dtype.itemsize * 8
-            and (page.predictor == _NO_PREDICTOR or (page.predictor == _HORIZONTAL and dtype.kind != "f"))
+            and (predictor == _NO_PREDICTOR or (predictor == _HORIZONTAL and dtype.kind != "f"))
         )
         grid = _grid(page.geotiff_tags or {}, page.imagelength, page.imagewidth) if usual else None
         if grid is None:
@@ -163,7 +165,7 @@ def _parsed(stream: Any) -> Layout | None:
         block = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
         found = Layout(
             dtype, block, not page.is_tiled, np.array(page.dataoffsets, np.int64),
-            np.array(page.databytecounts, np.int64), int(page.compression), int(page.predictor), page.nodata, grid,
+            np.array(page.databytecounts, np.int64), int(page.compression), predictor, page.nodata, grid,
         )  # fmt: skip
         nodata = page.tags.valueof(42113)
     blocks = found.across * -(-grid.shape[0] // block[0])

@@ -71,15 +71,20 @@ def patiently(
                 raise BrokenAssetError(asset.scene_id, asset.band, f"is gone ({words})") from error
             if evidence is Evidence.CORRUPT:
                 seen_corrupt += 1
-                log.warning("scene %s, asset %s: %s: %s", asset.scene_id, asset.band, asset.href, words)
+                log.warning("scene %s, asset %s: %s: %s", asset.scene_id, asset.band, asset.shown, words)
                 if seen_corrupt == 2:  # corrupt again on a refetch: no passing fault
                     # Which block showed it first depends on what was still to be read: that is for the log.
                     raise BrokenAssetError(asset.scene_id, asset.band, "is corrupt") from error
             if attempt == TRIES:
+                mend = (
+                    "mend the disk or its permissions, then run again"
+                    if local_path(asset)
+                    else "run again when the provider answers"
+                )
                 raise TilewrightError(
-                    f"scene {asset.scene_id}, asset {asset.band}: {asset.href} could not be read{where and f' {where}'} in "
+                    f"scene {asset.scene_id}, asset {asset.band}: {asset.shown} could not be read{where and f' {where}'} in "
                     f"{attempt} tries ({words[:300]}); "
-                    "nothing was written: run again when the provider answers"
+                    f"nothing was written: {mend}"
                 ) from error
             traffic.add(retries=1)
             if evidence is Evidence.CORRUPT and local_path(asset) is not None:

@@ -97,8 +97,11 @@ class ImageryReader:
 
     def _open(self, ask: Ask, stop: threading.Event) -> BlockAsset | GdalReader:
         """Look at the asset's header and decide who reads it."""
-        source = self._stores.source(ask.asset)
-        other = GdalReader(ask, self.traffic, self._threads, stop, source)
+        try:
+            source = self._stores.source(ask.asset)
+        except ValueError as error:
+            raise BrokenAssetError(ask.asset.scene_id, ask.asset.band, "has no usable address") from error
+        other = GdalReader(ask, self.traffic, self._threads, stop, source and source.anew("other_bytes"))
         layout = open_layout(ask, source, self.traffic, stop) if source else None
         if source is None or layout is None:
             return other

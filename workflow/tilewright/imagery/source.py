@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -19,6 +20,7 @@ from tilewright.imagery.traffic import Traffic
 _SCHEMES: Final = ("", "file", "http", "https", "s3")
 # A stall is noticed by silence, not by the length of a whole answer, which a slow line may need. We retry, and count.
 _CLIENT: Final[Any] = {"timeout": "300s", "read_timeout": "20s", "connect_timeout": "20s"}
+_CLIENTS: Final = 32
 _NO_RETRIES: Final[Any] = {"max_retries": 0, "retry_timeout": timedelta(seconds=0)}
 
 
@@ -35,12 +37,15 @@ class EmptyFileError(Exception):
 
 
 class Stores:
-    """One obstore client for each server, so that connections are shared; thread-safe."""
+    """One obstore client for each server and signature, so that connections are shared; thread-safe.
+
+    Only the last few are kept: where each asset is signed on its own, each has a client of its own.
+    """
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, ...], Any] = {}
+        self._known: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
     def source(self, asset: Asset) -> "Source | None":
         """Where the asset's bytes are; None where GDAL must open it: another scheme, a name that the client cannot send."""
@@ -63,28 +68,40 @@ class Stores:
                     self._known[key] = LocalStore("/")
                 elif scheme == "s3":
                     # options given here hide the environment's, by which a store without TLS is allowed
-                    plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
-                    of_s3: Any = {**_CLIENT, "allow_http": plain}
-                    self._known[key] = S3Store(host, client_options=of_s3, retry_config=_NO_RETRIES)
+                    of_s3: Any = {**_CLIENT, "allow_http": _set("AWS_ALLOW_HTTP")}
+                    unsigned: Any = (
+                        {"skip_signature": True} if _set("AWS_NO_SIGN_REQUEST") else {}
+                    )  # GDAL's name for it
+                    self._known[key] = S3Store(host, client_options=of_s3, retry_config=_NO_RETRIES, **unsigned)
                 else:
                     url = f"{scheme}://{host}/" + (f"?{query}" if query else "")
                     options: Any = {**_CLIENT, "allow_http": scheme == "http"}
                     self._known[key] = HTTPStore.from_url(url, client_options=options, retry_config=_NO_RETRIES)
+                if len(self._known) > _CLIENTS:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(key)
             return self._known[key]
+
+
+def _set(name: str) -> bool:
+    """Whether a variable of the environment says yes."""
+    return os.environ.get(name, "").lower() in ("yes", "true", "1", "on")
 
 
 class Source:
     """Byte ranges of one asset."""
 
-    def __init__(self, client: Any, path: str, traffic: Traffic) -> None:
+    def __init__(self, client: Any, path: str, traffic: Traffic, counted: str = "bytes_fetched") -> None:
+        """`counted`: the count of `traffic` that the bytes go to."""
+        self._counted = counted
         self._client = client
         self._path = path
         self._traffic = traffic
-        self._seen: tuple[int, str] | None = None
+        self._seen: Any = None
 
-    def anew(self) -> "Source":
+    def anew(self, counted: str = "bytes_fetched") -> "Source":
         """The same asset with nothing remembered of it."""
-        return Source(self._client, self._path, self._traffic)
+        return Source(self._client, self._path, self._traffic, counted)
 
     def get(self, start: int, size: int) -> memoryview:
         """`size` bytes from `start`.
@@ -96,12 +113,12 @@ class Source:
         self._traffic.add(requests=1)
         answer = obstore.get(self._client, self._path, options={"range": (start, start + size)})
         found = memoryview(answer.bytes())
-        self._traffic.add(bytes_fetched=len(found))
+        self._traffic.add(**{self._counted: len(found)})
         if len(found) != size:
             raise WrongBytesError(f"{len(found)} bytes came instead of {size}")
         if answer.attributes.get("Content-Type", "").startswith("text/html"):
             raise PageError("a page came instead of bytes of the file")
-        if self._seen not in (None, _version(answer.meta)):
+        if self._seen and not _same(self._seen, answer.meta):
             raise WrongBytesError("the file changed while it was read")
         return found
 
@@ -120,13 +137,13 @@ class Source:
                 raise EmptyFileError from error
             raise
         found = memoryview(answer.bytes())
-        self._traffic.add(bytes_fetched=len(found))
+        self._traffic.add(**{self._counted: len(found)})
         whole = int(answer.meta["size"])
         if len(found) != min(size, whole):
             raise WrongBytesError(f"{len(found)} bytes came instead of {min(size, whole)}")
         if bytes(found[:64]).lstrip()[:1] in (b"<", b"{"):
             raise PageError(f"words came instead of a raster: {bytes(found[:40])!r}")
-        self._seen = _version(answer.meta)
+        self._seen = answer.meta
         return found, whole
 
     def _length(self) -> int | None:
@@ -138,10 +155,10 @@ class Source:
             return None
 
 
-def _version(meta: Any) -> tuple[int, str]:
-    """What changes when the file does; a tag without what compressing proxies add to it."""
-    tag = str(meta["e_tag"] or "")
-    return int(meta["size"]), tag.removeprefix("W/").strip('"').removesuffix("-gzip")
+def _same(one: Any, other: Any) -> bool:
+    """Whether two answers are of the same file, by size and by tag or date: the machines behind a mirror may tag differently."""
+    tags = {str(meta["e_tag"] or "").removeprefix("W/").strip('"').removesuffix("-gzip") for meta in (one, other)}
+    return bool(one["size"] == other["size"] and (len(tags) == 1 or one["last_modified"] == other["last_modified"]))
 
 
 def _plain(path: str) -> bool:
@@ -190,4 +207,5 @@ def _words(error: Exception) -> str:
     """An error's message on one line, without what obstore adds for its own developers."""
     text = re.sub(r"Error performing \w+ \S+ in \S+ - ", "", str(error).split("Debug source:")[0])
     found = re.search(r"kind: (Timeout|Connect|Interrupted|Request|Decode)", str(error))
+    text = re.sub(r"(://)[^/@\s]+@|\?\S+", r"\1", text)  # users, passwords and queries, which may be signatures
     return " ".join(text.split()) + (f" ({found[1].lower()})" if found else "")

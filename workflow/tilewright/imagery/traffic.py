@@ -14,10 +14,11 @@ class Traffic:
 
     Attributes:
         assets: files read block by block by the library's own reader.
-        other_assets: files read through GDAL (JPEG 2000, unusual TIFF, another grid), whose bytes GDAL does not tell.
+        other_assets: files read through GDAL (JPEG 2000, unusual TIFF, another grid), remote or local.
         blocks: internal blocks decoded.
         bytes_needed: compressed size of those blocks.
         bytes_fetched: bytes that requests brought: blocks, headers, the gaps between blocks, refetches.
+        other_bytes: bytes that GDAL was served from remote files; of local ones it does not tell.
         requests: byte ranges asked for, retries included.
         retries: requests and reads that were tried again.
     """
@@ -27,6 +28,7 @@ class Traffic:
     blocks: int = 0
     bytes_needed: int = 0
     bytes_fetched: int = 0
+    other_bytes: int = 0
     requests: int = 0
     retries: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)

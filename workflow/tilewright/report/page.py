@@ -42,7 +42,7 @@ def make_report(dataset: Path, config_text: str, output: Path) -> None:
         name=facts.name, described=facts.described, split=facts.statistics["split"], figures=tables.figures(facts),
         about=tables.described(facts), map=cell_map(facts), samples=make_samples(facts), plots=all_plots(facts),
         periods=tables.periods(facts), sampling=tables.sampling(facts), split_shares=tables.split_shares(facts),
-        label_sources=tables.label_sources(facts), absent=tables.absent(facts), traffic=traffic(dataset), versions=tables.versions(),
+        label_sources=tables.label_sources(facts), absent=tables.absent(facts), traffic=traffic(dataset, set(facts.index["tile"]), facts.statistics["periods"]), versions=tables.versions(),
         config_text=config_text, split_colours=SPLIT_COLOURS, none_colour=NONE_COLOUR, unknown_colour=UNKNOWN_COLOUR,
     )  # fmt: skip
     with replacing(output) as part:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,15 +28,19 @@ class TrafficRow:
         return self.counts["bytes_fetched"] / needed - 1 if needed else 0.0
 
 
-def traffic(folder: Path) -> list[TrafficRow]:
+def traffic(folder: Path, tiles: Iterable[str], periods: Iterable[str]) -> list[TrafficRow]:
     """A row a stage, from the `*.traffic.json` beside the stores; a job whose file was deleted counts nothing.
+
+    Args:
+        tiles, periods: of the dataset; the folder may hold others that an earlier config made.
 
     Raises:
         TilewrightError: naming a file that is not one of ours.
     """
     jobs: Counter[str] = Counter()
     sums: dict[str, Counter[str]] = {name: Counter() for name in _STAGES}
-    for path in sorted(folder.glob("tiles/*/*/*.traffic.json")):
+    folders = [folder / "tiles" / tile / period for tile in sorted(tiles) for period in periods]
+    for path in (path for each in folders for path in sorted(each.glob("*.traffic.json"))):
         try:
             document = json.loads(path.read_text())
             stage = document["stage"]

@@ -57,12 +57,16 @@ def make_crop(
     made_by = f"{reader.version}, crop {STAGE_VERSIONS['crop']}"
     previous = PreviousPatches(patches, made_by, size_m)
     with Spool(patches.parent, len(cell_table), len(layers)) as spool:
+        known = set(candidates.broken)
         filling = _Filling(spool, cell_table, found, layers, previous, reader)
         while True:
             chosen = select(candidates, rule)
             used = chosen[chosen["status"] == USED]
             try:
                 filling.fill(used)
+                newly = sorted(set(candidates.broken) - known)
+                if newly and not filling.read:
+                    filling.check_kept(newly[0])
             except BrokenAssetError as error:
                 log.warning("scene %s is broken (%s): its cells take the next candidate", error.scene_id, error.why)
                 candidates.broken[error.scene_id] = error.why
@@ -139,6 +143,7 @@ class _Filling:
     ) -> None:  # fmt: skip
         self.read = 0
         self.reused = 0
+        self._kept: Ask | None = None  # of a piece that was not read because the previous output had it
         self._spool = spool
         self._scenes = scenes
         self._layers = layers
@@ -160,6 +165,7 @@ class _Filling:
         }
         scenes = [scene for scene in self._scenes if scene.scene_id in wanted]
         for scene in scenes:
+            self._spool.want(scene.scene_id, wanted[scene.scene_id])
             for at, layer in enumerate(self._layers):
                 self._reuse(scene, at, wanted[scene.scene_id])
                 if scene_asset(scene, layer.band) is None and len(self._lacking(scene, at, wanted)):
@@ -175,6 +181,23 @@ class _Filling:
             self.read += 1
             progress.step(also=self._reader.traffic.words())
 
+    def check_kept(self, broken: str) -> None:
+        """See that a scene whose patches are kept is still there: if not, the source is gone, and not the scene `broken`.
+
+        Raises:
+            TilewrightError: where it is gone.
+        """
+        if self._kept is None:
+            return
+        try:
+            for _ in self._reader.read([self._kept], lambda *_: None):
+                pass
+        except BrokenAssetError as error:
+            raise TilewrightError(
+                f"nothing can be read: not scene {broken}, and scene {error.scene_id} no longer ({error.why}), though its patches "
+                "are here: bring the imagery back or mend the catalog, then run again"
+            ) from error
+
     def _lacking(self, scene: Scene, at: int, wanted: dict[str, np.ndarray]) -> np.ndarray:
         return self._spool.lacks(scene.scene_id, at, wanted[scene.scene_id])
 
@@ -186,6 +209,9 @@ class _Filling:
             if kept is not None:
                 self._spool.put(scene.scene_id, at, cell, kept.data, kept.zeros, kept.clipped)
                 self.reused += 1
+                asset = scene_asset(scene, band)
+                if self._kept is None and asset is not None:
+                    self._kept = Ask(asset, self._boxes[group.resolution].take(np.array([cell])), np.dtype(group.dtype))
 
     def _asks(
         self, scenes: list[Scene], wanted: dict[str, np.ndarray], asked: list[tuple[Scene, int, np.ndarray]]

@@ -80,7 +80,7 @@ def make_group(
 ) -> None:  # fmt: skip
     """Write `series.zarr.zip`: the format is documented in ARCHITECTURE.md.
 
-    Held in memory: the tables of patches, and a few cells for each thread. The bytes do not depend on `threads`.
+    Held in memory: the tables of patches and of where their chunks lie, and a few cells for each thread. The bytes do not depend on `threads`.
 
     Args:
         cells: the tile's cells; only those with a patch get a series.

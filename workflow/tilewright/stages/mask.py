@@ -85,7 +85,7 @@ def _table(cells: pd.DataFrame, scenes: list[Scene], measured: list[_Found]) -> 
 
 def _href(scenes: list[Scene]) -> str:
     """Where the first scene's SCL should be."""
-    return next((asset.href for scene in scenes if (asset := scene_asset(scene, "SCL"))), "an asset without href")
+    return next((asset.shown for scene in scenes if (asset := scene_asset(scene, "SCL"))), "an asset without href")
 
 
 def _measure(cells: pd.DataFrame, scenes: list[Scene], settings: MaskSettings, reader: Reader) -> list[_Found]:
@@ -93,7 +93,7 @@ def _measure(cells: pd.DataFrame, scenes: list[Scene], settings: MaskSettings, r
     bands = ["SCL", *([settings.intensity_band] if settings.intensity_band else [])]
     place = {scene.scene_id: at for at, scene in enumerate(scenes)}
     found = [_Found.nothing(len(cells), _unlisted(scene, bands)) for scene in scenes]
-    todo = [at for at, one in enumerate(found) if not one.why]
+    todo = [at for at, one in enumerate(found) if not one.why] if len(cells) else []
     progress = Progress(log, len(todo) * len(bands) * len(cells), "pieces")
     while todo:
         try:

@@ -124,7 +124,7 @@ class PreviousPatches:
                     if not group.is_scl:
                         self._counts[group.name] = store.small(group.name, ["zeros", "clipped"])
             self.store = store
-        except (TilewrightError, KeyError, ValueError, OSError):
+        except (TilewrightError, LookupError, AttributeError, TypeError, ValueError, OSError):
             # A damaged earlier output has nothing to reuse; this run replaces it.
             self._rows.clear()
 
