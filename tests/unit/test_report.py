@@ -385,8 +385,8 @@ def test_statistics_of_another_dataset(tmp_path, odd):
 def test_traffic_is_summed_over_the_dataset_and_nothing_else(tmp_path: Path):
     from tilewright.report.traffic import traffic
 
-    def write(tile: str, period: str, name: str, **counts: Any) -> None:
-        folder = tmp_path / "tiles" / tile / period
+    def write(of: str, period: str, name: str, **counts: object) -> None:
+        folder = tmp_path / "tiles" / of / period
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(counts))
 
