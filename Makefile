@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock reference mutations clean
+.PHONY: demo test lint lock reference mutations clean bench bench-imagery bench-stores bench-loader bench-end-to-end bench-clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -35,6 +35,15 @@ reference: .venv/installed
 # Versions and hashes, no addresses.
 lock: .venv/installed
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header --quiet --output-file envs/requirements.lock
+
+# Side by side with other tools, on one machine: benchmarks/README.md. The first run makes 3 GB of imagery and the peers' environments.
+bench: bench-imagery bench-stores bench-loader bench-end-to-end
+
+bench-imagery bench-stores bench-loader bench-end-to-end: bench-%: .venv/installed
+	python benchmarks/$(subst -,_,$*).py
+
+bench-clean:
+	rm -rf benchmarks/data benchmarks/results
 
 .venv/installed: envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tilewright needs Python 3.11 or later: make PYTHON=python3.11"; exit 1; }
