@@ -1,5 +1,6 @@
 """A dataset written by hand, whose every value is known by a formula: short series, cells without imagery, no data, two label sets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,14 @@ def small_of(dataset: xr.Dataset) -> Small:
     return Small(variables(dataset.coords), variables(dataset.data_vars), dataset.attrs)
 
 
-def write_series(path: Path, tile: int, chunks: dict[str, tuple[int, ...]]) -> None:
+def write_series(
+    path: Path,
+    tile: int,
+    chunks: dict[str, tuple[int, ...]],
+    bands: dict[str, tuple[str, ...]] = BANDS,
+    scale: float = 1e-4,
+) -> None:
+    """`bands` and `scale`: other names and another factor of the same pixels, as a store of another run has."""
     cells = [cell for cell, dates in enumerate(DATES) if dates]
     time = np.full((len(cells), LONGEST), "NaT", "datetime64[us]")
     period = np.full((len(cells), LONGEST), "", object)
@@ -116,11 +124,11 @@ def write_series(path: Path, tile: int, chunks: dict[str, tuple[int, ...]]) -> N
             shape = (LONGEST, side, side) if group == "scl" else (LONGEST, len(BANDS[group]), side, side)
             chunk = chunks.get(group, shape)
             dims = ("cell", "time", *(() if group == "scl" else ("band",)), "y", "x")
-            attrs: dict[str, Any] = {"resolution_m": step} | ({} if group == "scl" else {"scale_factor": 1e-4})
+            attrs: dict[str, Any] = {"resolution_m": step} | ({} if group == "scl" else {"scale_factor": scale})
             kind = "uint8" if group == "scl" else "uint16"
             store.array(array, (len(cells), *shape), kind, (1, *chunk), dims, attrs)
             if group != "scl":
-                store.small(f"s2_l2a/{group}", small_of(xr.Dataset(coords={"band": np.array(BANDS[group], object)})))
+                store.small(f"s2_l2a/{group}", small_of(xr.Dataset(coords={"band": np.array(bands[group], object)})))
             for row, cell in enumerate(cells):
                 grid = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
                 padded = np.zeros([count * part for count, part in zip(grid, chunk, strict=True)], kind)
@@ -131,14 +139,15 @@ def write_series(path: Path, tile: int, chunks: dict[str, tuple[int, ...]]) -> N
                     store.put(array, (row, *at), np.ascontiguousarray(padded[part][None]))
 
 
-def write_labels(path: Path, tile: int) -> None:
+def write_labels(path: Path, tile: int, order: Sequence[int] = range(len(DATES))) -> None:
+    """`order`: the cell of each row."""
     with StoreWriter(path, {"format": "tilewright-labels-1"}) as store:
         for name, (channels, step) in LABELS.items():
             side = SIZE_M // step
             shape = (len(DATES), channels, side, side)
             dims = ("cell", "channel", "y", "x")
             store.array(f"{name}/labels", shape, "uint8", (1, *shape[1:]), dims, {"resolution_m": step}, fill_value=255)
-            for cell in range(len(DATES)):
-                store.put(f"{name}/labels", (cell, 0, 0, 0), labels(tile, cell, name)[None])
-            ids = np.array([cell_id(tile, cell) for cell in range(len(DATES))], object)
+            for row, cell in enumerate(order):
+                store.put(f"{name}/labels", (row, 0, 0, 0), labels(tile, cell, name)[None])
+            ids = np.array([cell_id(tile, cell) for cell in order], object)
             store.small(name, small_of(xr.Dataset(coords={"cell_id": ("cell", ids)})))

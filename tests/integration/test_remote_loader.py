@@ -154,6 +154,14 @@ def test_what_is_no_dataset_is_told(server: StacServer, folder: Path, tmp_path: 
         tilewright.open(url(other))
 
 
+def test_a_server_without_ranges_is_told(server: StacServer):
+    dataset: Any = tilewright.open(url(server))
+    server.faults[f"/files/{STORE}"] = Fault(200, b"the whole file")
+    with pytest.raises(TilewrightError, match="this server does not answer range requests") as caught:
+        dataset.series(CELL)
+    assert f"{url(server)}/{STORE}" in str(caught.value)
+
+
 def test_spoiled_bytes_are_fetched_again_once_and_then_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -194,10 +194,81 @@ def test_a_scene_that_two_periods_chose_is_no_pair(folder: Path):
     dataset = Dataset(folder)
     twice = handmade.cell_id(0, 4)
     dataset.index.loc[twice, "last_date"] = dataset.index.loc[twice, "first_date"]
-    samples = SampleReader(dataset, SampleOptions(sampling="season_pair"))
+    samples = SampleReader(dataset, SampleOptions(sampling="season_pair", season="date"))
     assert places(samples) == [(0, 0), (0, 3), (1, 0), (1, 3), (1, 4)]
     with pytest.raises(TilewrightError, match="sampling: a season_pair needs cells with two dates"):
-        SampleReader(dataset, SampleOptions(sampling="season_pair"), rows=[twice])
+        SampleReader(dataset, SampleOptions(sampling="season_pair", season="date"), rows=[twice])
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"bands": {**handmade.BANDS, "r10m": ("B08", "B03", "B02")}},
+    {"bands": {**handmade.BANDS, "r20m": ("B05", "B12")}},
+    {"scale": 2e-4},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+@pytest.mark.parametrize("tile", [0, 1])
+def test_a_store_of_other_bands_than_the_first_is_refused(tmp_path: Path, other: dict[str, Any], tile: int):
+    handmade.write(tmp_path)
+    handmade.write_series(tmp_path / f"tiles/{handmade.TILES[tile]}/series.zarr.zip", tile, {}, **other)
+    samples = reader(tmp_path, bands=["B02", "B05"])
+    first, second = handmade.cell_id(0, 0), list(samples.rows.cell_id).index(handmade.cell_id(1, 0))
+    assert samples.rows.cell_id[0] == first
+    samples.sample(0)
+    with pytest.raises(TilewrightError, match=r"r[12]0m, where B.* index\.parquet is of another run; run the rule index") as caught:  # fmt: skip
+        samples.sample(second)
+    assert f"{handmade.TILES[1]}/series.zarr.zip" in str(caught.value)
+
+
+def test_groups_that_are_not_asked_for_may_differ(tmp_path: Path):
+    handmade.write(tmp_path)
+    store = tmp_path / f"tiles/{handmade.TILES[1]}/series.zarr.zip"
+    handmade.write_series(store, 1, {}, {**handmade.BANDS, "r60m": ("B01",)})
+    samples = reader(tmp_path, bands=["B02"], scale=False)
+    np.testing.assert_array_equal(samples.sample(4)["image"]["r10m"], handmade.dn(1, 0, "r10m")[:, :1])
+
+
+def test_labels_of_another_run_are_refused(tmp_path: Path):
+    handmade.write(tmp_path)
+    handmade.write_labels(tmp_path / f"tiles/{handmade.TILES[0]}/labels.zarr.zip", 0, [0, 1, 2, 4, 3])
+    samples = reader(tmp_path)
+    samples.sample(0)
+    with pytest.raises(
+        TilewrightError, match=r"labels\.zarr\.zip has another cell than 32TNT-3 at row 3: .* another run"
+    ):
+        samples.sample(2)
+
+
+def test_season_pairs_are_of_quarters_unless_asked_otherwise(folder: Path, caplog: pytest.LogCaptureFixture):
+    samples = reader(folder, sampling="season_pair")
+    assert places(samples) == [(0, 0), (0, 3), (1, 0), (1, 3)]
+    assert "2 of 6 cells have dates of one quarter only and are left out" in caplog.text
+    # by the first and last date of the index where they tell: the store of the tile in which they do not is the one opened
+    dataset = Dataset(folder)
+    dataset.index.loc[dataset.index["tile"] == handmade.TILES[1], "last_date"] = pd.Timestamp("2021-07-04")
+    chosen = SampleReader(dataset, SampleOptions(sampling="season_pair"))
+    assert places(chosen) == [(0, 0), (0, 3), (1, 0), (1, 3), (1, 4)]
+    assert list(dataset.reader._open) == [f"tiles/{handmade.TILES[0]}/series.zarr.zip"]
+
+
+def test_numpys_whole_numbers_are_whole_numbers(folder: Path):
+    given = {"dates": np.int64(2), "seed": np.uint8(3), "min_dates": np.int32(2), "resolution_m": np.int16(20)}
+    options = SampleOptions(sampling="random", **given)  # type: ignore[arg-type]
+    assert options == SampleOptions(sampling="random", dates=2, seed=3, min_dates=2, resolution_m=20)
+    assert all(type(getattr(options, name)) is int for name in given)
+    one, other = SampleReader(folder, options), reader(folder, sampling="random", dates=2, seed=3, min_dates=2)
+    assert [one.dates(0, each).tolist() for each in range(9)] == [other.dates(0, each).tolist() for each in range(9)]
+
+
+def test_cells_left_out_are_counted_aloud(folder: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("INFO"):
+        reader(folder, min_dates=3)
+    told = [(each.levelname, each.message) for each in caplog.records]
+    assert told == [
+        ("WARNING", "the dataset: 2 of 10 cells have no imagery and are left out"),
+        ("INFO", "the dataset: 4 of 10 cells have fewer than 3 dates and are left out"),
+    ]
 
 
 def test_rows_and_splits(folder: Path):
@@ -217,7 +288,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rows": "32TNT-0"}, "rows: give a part of the index or a list of cell ids, not str"),
     ({"rows": 3}, "rows: give a part of the index or a list of cell ids, not int"),
     ({"rows": pd.DataFrame({"tile": ["32TNT"]})}, "rows: a table must be a part of the index"),
-    ({"rows": []}, "rows: none of 0 cells"),
+    ({"rows": []}, "rows: empty"),
     ({"rows": ["32TNT-2"]}, "rows: none of 1 cells has 1 dates or more"),
     ({"min_dates": 9}, "none of 10 cells has 9 dates or more: lower min_dates"),
     ({"min_dates": 0}, "min_dates: 0 is not a whole number above 0"),
@@ -232,6 +303,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"resolution_m": 0}, "resolution_m: 0 is not a whole number above 0"),
     ({"resolution_m": 10.0}, "resolution_m: 10.0 is not a whole number above 0"),
     ({"resampling": "cubic"}, "resampling: 'cubic' is none of bilinear, nearest"),
+    ({"dates": True}, "dates: True is not a whole number above 0"),
+    ({"seed": np.float64(1)}, "seed: .* is not a whole number"),
     ({"dates": 0}, "dates: 0 is not a whole number above 0"),
     ({"dates": "all"}, "dates: 'all' is not a whole number above 0"),
     ({"sampling": "any"}, "sampling: 'any' is none of first, last, even, random, season_pair"),

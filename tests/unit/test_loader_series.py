@@ -133,7 +133,7 @@ def test_only_the_chunks_asked_for_are_read(tmp_path: Path):
 
 def test_a_store_stays_open_and_is_let_go_of_when_there_are_many(folder: Path):
     files = Counted(folder)
-    reader = SeriesReader(files, cells=150)
+    reader = SeriesReader(files, memory_mb=0.04)
     others = [f"tiles/{tile}/series.zarr.zip" for tile in handmade.TILES]
     first, second = reader.store(others[0]), reader.store(others[1])
     asked = len(files.asked)
@@ -276,6 +276,71 @@ def test_a_store_of_another_run_than_the_index_is_refused(spoiled: Path):
         tilewright.open(spoiled).series(handmade.cell_id(0, 0))  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("kind", ["series", "labels"])
+def test_a_tree_of_another_run_than_the_index_is_refused(spoiled: Path, kind: str):
+    shutil.copy(spoiled / f"tiles/{handmade.TILES[1]}/{kind}.zarr.zip", spoiled / f"tiles/{handmade.TILES[0]}")
+    dataset: Any = tilewright.open(spoiled)
+    with pytest.raises(TilewrightError, match=rf"{kind}\.zarr\.zip has another cell than .* of another run"):
+        dataset[handmade.cell_id(0, 0)]
+    assert dataset[handmade.cell_id(1, 0)]["labels/osm/labels"].shape == (3, 24, 24)
+    dataset.index["series_row"], dataset.index["osm_row"] = 99, 99
+    with pytest.raises(TilewrightError, match=r"another cell than .* at row 99"):
+        dataset[handmade.cell_id(1, 0)]
+
+
+def test_a_cell_without_labels_in_one_set_has_those_of_the_others(folder: Path):
+    dataset: Any = tilewright.open(folder)
+    dataset.index.loc[handmade.cell_id(0, 0), "osm_row"] = -1
+    assert list(dataset[handmade.cell_id(0, 0)]["labels"].children) == ["fine"]
+
+
+def test_a_cell_without_imagery_says_so(folder: Path):
+    dataset: Any = tilewright.open(folder)
+    tree = dataset[handmade.cell_id(0, 2)]
+    assert list(tree.children) == ["labels"] and tree.attrs["imagery"] == "none: no scene passed the mask"
+    assert "imagery" not in dataset[handmade.cell_id(0, 0)].attrs
+
+
+def test_the_index_joins_and_groups_by_cell(folder: Path):
+    dataset: Any = tilewright.open(folder)
+    assert dataset.index.groupby("cell_id").size().sum() == len(dataset)
+    assert len(dataset.index.merge(dataset.index[["cell_id", "tile"]], on="cell_id")) == len(dataset)
+    assert dataset.index.loc[handmade.cell_id(0, 1), "cell_id"] == handmade.cell_id(0, 1)
+
+
+def test_an_unknown_split_is_told_with_the_known_ones(folder: Path):
+    dataset: Any = tilewright.open(folder)
+    with pytest.raises(TilewrightError, match="no split 'validation' in this dataset; it has test, train, val"):
+        dataset.split("validation")
+    assert list(dataset.split("val").index) == [handmade.cell_id(0, 3), handmade.cell_id(1, 3)]
+
+
+def test_paths_hold_wherever_the_process_goes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder.parent)
+    dataset: Any = tilewright.open(folder.name)
+    store: Any = tilewright.open(f"{folder.name}/{STORE}")
+    monkeypatch.chdir(tmp_path)
+    check(dataset.series(handmade.cell_id(0, 0)), 0, 0)
+    assert dataset[handmade.cell_id(0, 0)]["s2_l2a/r10m/reflectance"].shape == (4, 3, 24, 24)
+    assert store["s2_l2a/scl/scl"].values.shape == (4, 4, 12, 12)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(tilewright.open(f"~/{folder.name}")) == len(dataset)
+    with pytest.raises(TilewrightError, match=r"tiles is no dataset folder or store: .*index\.parquet is missing"):
+        tilewright.open(folder / "tiles")
+
+
+def test_how_a_dataset_is_shown(folder: Path):
+    assert repr(tilewright.open(folder)) == f"Dataset('{folder}': 10 cells in 2 tiles)"
+
+
+def test_opened_stores_weigh_what_they_take(folder: Path):
+    reader = SeriesReader(LocalFiles(folder))
+    labels, series = reader.store(f"tiles/{handmade.TILES[0]}/labels.zarr.zip"), reader.store(STORE)
+    ids = 5 * 4 * len(handmade.cell_id(0, 0))
+    assert labels.weight - 30_000 == 2 * (ids + 5 * 24)  # two sets: ids, and 24 bytes a chunk
+    assert series.weight - 30_000 == 4 * 4 * 24 + ids * 4 // 5 + 4 * 4 + 4 * 4 * (8 + 2)
+
+
 def test_a_file_that_changes_while_it_is_open_is_noticed_or_read_as_it_was(spoiled: Path):
     dataset: Any = tilewright.open(spoiled)
     check(dataset.series(handmade.cell_id(0, 0)), 0, 0)
@@ -284,7 +349,7 @@ def test_a_file_that_changes_while_it_is_open_is_noticed_or_read_as_it_was(spoil
     other.replace(spoiled / STORE)
     check(dataset.series(handmade.cell_id(0, 3)), 0, 3)  # the old file, which is still open
     dataset.files._open.clear()
-    with pytest.raises(TilewrightError, match="not a whole store"):
+    with pytest.raises(TilewrightError, match=r"not a whole store .* made anew since: open the dataset"):
         dataset.series(handmade.cell_id(0, 3))
 
 
@@ -294,11 +359,12 @@ def test_wrong_names_are_told_with_the_right_ones(folder: Path):
     for ask, words in (
         (lambda: dataset.series("nowhere"), "cell nowhere is not in"),
         (lambda: dataset["nowhere"], "cell nowhere is not in"),
+        (lambda: dataset[0], f"0 is no cell: give a cell's id, as '{cell}'"),
         (lambda: dataset.series(handmade.cell_id(0, 2)), "has no imagery"),
         (lambda: dataset.series(cell, "s1_grd"), "no collection s1_grd; it has s2_l2a"),
         (lambda: dataset.reader.read(STORE, "s2_l2a", 0, cell, ["r30m"]), "no s2_l2a/r30m; it has r10m"),
-        (lambda: dataset.reader.labels(STORE, "osm", 0), "no labels osm"),
-        (lambda: tilewright.open(folder / "nothing"), "is missing"),
+        (lambda: dataset.reader.labels(STORE, "osm", 0, cell), "no labels osm"),
+        (lambda: tilewright.open(folder / "nothing"), "nothing is no dataset folder or store: nothing is there"),
         (lambda: tilewright.open("ftp://host/path"), "cannot read ftp://"),
     ):
         with pytest.raises(TilewrightError, match=words):
@@ -311,5 +377,5 @@ def test_labels(folder: Path):
     for tile, name in enumerate(handmade.TILES):
         for cell in range(len(handmade.DATES)):
             for each in handmade.LABELS:
-                found = dataset.reader.labels(f"tiles/{name}/labels.zarr.zip", each, cell)
+                found = dataset.reader.labels(f"tiles/{name}/labels.zarr.zip", each, cell, handmade.cell_id(tile, cell))
                 np.testing.assert_array_equal(found, handmade.labels(tile, cell, each))

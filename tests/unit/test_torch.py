@@ -109,11 +109,16 @@ def test_epochs_reach_workers_that_are_running(folder: Path):
 
 
 def test_a_season_pair_batches_as_two_views(folder: Path):
-    samples = SeriesDataset(folder, sampling="season_pair", season="quarter")
+    samples = SeriesDataset(folder, sampling="season_pair")
     batch = next(iter(DataLoader(samples, batch_size=4)))
     assert batch["image"]["r10m"].shape == (4, 2, 3, 24, 24)
     first, second = batch["image"]["r10m"].unbind(dim=1)
     assert not torch.equal(first, second) and batch["valid"].all()
+
+
+def test_how_samples_are_shown(folder: Path):
+    shown = repr(SeriesDataset(folder, bands=["B08", "B05"]))
+    assert shown == f"SeriesDataset('{folder}': 8 cells; r10m B08; r20m B05)"
 
 
 class Shift:
@@ -139,7 +144,7 @@ def test_a_pickled_dataset_gives_the_same_samples_and_is_small(folder: Path):
     assert len(pickled) < 10_000  # rows of the index as arrays, and no open store
     again = pickle.loads(pickled)
     for at, sample in enumerate(truth):
-        same(again[at], sample)
+        same(again[np.int64(at)], sample)
 
 
 def test_a_dataset_that_is_open_can_be_given(folder: Path):

@@ -55,7 +55,7 @@ class SeriesDataset(TorchDataset[Sample]):
         resampling: Resampling = "bilinear",
         dates: int | None = None,
         sampling: Sampling = "first",
-        season: Season = "date",
+        season: Season = "quarter",
         min_dates: int = 1,
         seed: int = 0,
         transform: Callable[[Sample], Any] | None = None,
@@ -63,19 +63,23 @@ class SeriesDataset(TorchDataset[Sample]):
         """Check everything that can be wrong, so that no worker fails of it later.
 
         Args:
-            dataset: what `tilewright.open` returned, or a folder or URL.
+            dataset: what `tilewright.open` returned (whose `memory_mb` says how much open stores may take in each worker), or
+                a folder or URL.
             split: train, val or test.
-            rows: instead, a part of the dataset's index, or cell ids. Cells without imagery are left out.
+            rows: instead, a part of the dataset's index, or cell ids. Cells without imagery are left out, with a warning.
             collection: whose series.
             bands: names, in the order wanted; all where left out.
             labels: label sets; all where left out, [] for none.
-            scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16).
+            scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16; float32 where `resolution_m` is
+                given and resampling is bilinear, which has fractions of DN).
             resolution_m: one grid for all bands, masks and labels; where left out, each keeps its own.
             resampling: of bands onto that grid, bilinear or nearest, by pixel centres (`tilewright.loader.resample`).
-            dates: how many dates a sample has; fewer are padded. All that the cell has where left out.
+            dates: how many dates a sample has; fewer are padded. All that the cell has where left out. Fewer do not cost
+                less to read: a sample unpacks the cell's whole series.
             sampling: which dates where a cell has more: first, last, even, random; or season_pair: two dates of different
-                seasons in random order (SSL4EO-S12's RandomSeasonContrast).
-            season: what season_pair tells apart: date, period (of the config), or quarter (of the year).
+                seasons in random order: as SSL4EO-S12's RandomSeasonContrast, but never the same season twice.
+            season: what season_pair tells apart: quarter (of the year, December to February and so on), period (of the
+                config), or date (any two different ones). Cells that have only one are left out, with a warning.
             min_dates: cells with fewer are left out.
             seed: of random and season_pair.
             transform: called with each sample; what it returns is the sample. Picklable for spawned workers.
@@ -91,6 +95,11 @@ class SeriesDataset(TorchDataset[Sample]):
         self.samples = SampleReader(dataset, options, split=split, rows=rows)
         self.transform = transform
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def __repr__(self) -> str:
+        """How many samples of what, and their bands."""
+        bands = "; ".join(f"{group} {' '.join(names)}" for group, names in self.bands.items())
+        return f"SeriesDataset({self.samples.reader.files.name('').rstrip('/')!r}: {len(self)} cells; {bands})"
 
     def __len__(self) -> int:
         """Number of samples: cells."""

@@ -21,7 +21,8 @@ from tilewright.loader.zipped import Zipped, ZippedStore
 from tilewright.store.zarrzip import decode
 from tilewright.store.zipped import Entry, ZipIndex
 
-_PLACE: Final = np.dtype([("start", "u8"), ("size", "u8"), ("head", "u4"), ("crc", "u4")])
+_PLACE: Final = np.dtype([("start", "u8"), ("head", "u4"), ("size", "u8"), ("crc", "u4")])  # an Entry, packed
+_NOWHERE: Final = Entry(0, 0, 0, 0)
 _FRAME: Final = slice(4, 8)  # of a blosc frame: its decoded size, little-endian (c-blosc, README_CHUNK_FORMAT.rst)
 
 
@@ -59,7 +60,7 @@ class PixelStore:
         nodes = _nodes(zipped)
         self.attrs: dict[str, Any] = nodes[""].get("attributes", {})
         self.arrays = {
-            name: _pixel_array(zipped, name, node)
+            name: _pixel_array(name, node, zipped.index)
             for name, node in nodes.items()
             if node["node_type"] == "array" and tuple(node.get("dimension_names") or ())[-2:] == ("y", "x")
         }
@@ -195,10 +196,10 @@ def _decode(frame: memoryview, target: np.ndarray) -> None:
 
 def _entry(array: PixelArray, index: tuple[int, ...], zipped: Zipped) -> Entry:
     assert array.places is not None
-    start, size, head, crc = array.places[index].item()
-    if not head:
+    entry = Entry(*array.places[index].item())
+    if entry == _NOWHERE:
         raise zipped.damaged(f"{array.name} lacks chunk {'/'.join(map(str, index))}")
-    return Entry(start, head, size, crc)
+    return entry
 
 
 def _nodes(zipped: Zipped) -> dict[str, dict[str, Any]]:
@@ -221,20 +222,29 @@ def _nodes(zipped: Zipped) -> dict[str, dict[str, Any]]:
     return {"": root, **{name: document(name) for name in sorted(names)}}
 
 
-def _pixel_array(zipped: Zipped, name: str, node: dict[str, Any]) -> PixelArray:
+def _pixel_array(name: str, node: dict[str, Any], index: ZipIndex) -> PixelArray:
     shape = tuple(node["shape"])
     chunks = tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
     places = None
     if _as_written_here(node, chunks):
-        grid = tuple(math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True))
-        places = np.zeros(grid, _PLACE)
-        index = zipped.index
-        for at in np.ndindex(grid):
-            entry = index.get("/".join([name, "c", *map(str, at)]))
-            if entry is not None:
-                places[at] = (entry.start, entry.size, entry.head, entry.crc)
+        places = _places(index, name, tuple(math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)))
     dtype = np.dtype(node["data_type"]).newbyteorder("<")
     return PixelArray(name, shape, chunks, tuple(node["dimension_names"]), dtype, node.get("attributes", {}), places)
+
+
+def _places(index: ZipIndex, name: str, grid: tuple[int, ...]) -> np.ndarray:
+    """Where the chunk at each place of `grid` is; zeros where there is none.
+
+    A tile has ten thousands of chunks, and its store is opened again and again where there are many tiles: no work for each
+    of them but its name, one look and one row.
+    """
+    ends = ["/".join(map(str, rest)) for rest in np.ndindex(grid[1:])]
+    names = [f"{name}/c/{row}/{end}" for row in range(grid[0]) for end in ends]
+    try:
+        found = [index[each] for each in names]
+    except KeyError:
+        found = [index.get(each, _NOWHERE) for each in names]
+    return np.array(found, _PLACE).reshape(grid)
 
 
 def _as_written_here(node: dict[str, Any], chunks: tuple[int, ...]) -> bool:

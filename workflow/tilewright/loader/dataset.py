@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pyarrow as pa
 import xarray as xr
 
 from tilewright.errors import TilewrightError
-from tilewright.loader.files import files_of, is_url
-from tilewright.loader.series import Series, SeriesReader
+from tilewright.loader.files import absolute, files_of, is_url
+from tilewright.loader.rows import of_split
+from tilewright.loader.series import MEMORY_MB, Series, SeriesReader, check_cell
 from tilewright.loader.zipped import Zipped, ZippedStore
 from tilewright.store import read_table
 
@@ -21,24 +23,49 @@ _OPEN_TREES = 64  # stores of tiles in use that are kept open
 
 
 class Dataset:
-    """A dataset: the index, and each cell's series and labels, read when asked for. Picklable."""
+    """A dataset: the index, and each cell's series and labels, read when asked for. Picklable.
 
-    def __init__(self, path: str | Path) -> None:
-        """`path`: the dataset's folder, or its URL (https, s3, …). Raises TilewrightError where it holds no index."""
-        self.files = files_of(path)
+    Attributes:
+        index: a row a cell, by its id, which is also the column `cell_id`.
+    """
+
+    def __init__(self, path: str | Path, memory_mb: float = MEMORY_MB) -> None:
+        """Read the index.
+
+        Args:
+            path: the dataset's folder, or its URL (https, s3, …).
+            memory_mb: how much the stores that are open may take in each process: 1.4 MB for a tile of 3,249 cells and 24
+                dates, 0.3 MB for its labels, 0.03 MB for one of few cells. Reading cells of more tiles than that at random
+                opens stores again and again, at up to 0.1 s each.
+
+        Raises:
+            TilewrightError: where `path` holds no index.
+        """
         self.url = str(path).rstrip("/") if is_url(path) else None
-        self.path = Path(path)
-        self.index: gpd.GeoDataFrame = self._index().set_index("cell_id", drop=False)
+        self.path = Path(path) if self.url else absolute(path)
+        self.files = files_of(self.url or self.path)
+        self.memory_mb = memory_mb
+        # without a name: a column and an index of one name are ambiguous to pandas
+        self.index: gpd.GeoDataFrame = self._index().set_index("cell_id", drop=False).rename_axis(None)
         self._trees: OrderedDict[str, xr.DataTree] = OrderedDict()
 
     def _index(self) -> gpd.GeoDataFrame:
         if not self.files.remote:
+            if not (self.path / "index.parquet").is_file():
+                raise TilewrightError(
+                    f"{self.path} is no dataset folder or store: {self.path / 'index.parquet'} is missing: "
+                    "check the path, or run the rule that makes it"
+                )
             return read_table(self.path / "index.parquet")
         data = self.files.whole("index.parquet")
         try:
             return gpd.read_parquet(io.BytesIO(data))
         except (pa.ArrowInvalid, ValueError, OSError) as error:
             raise TilewrightError(f"{self.files.name('index.parquet')} is no index of a dataset ({error})") from error
+
+    def __repr__(self) -> str:
+        """Where it is and how large."""
+        return f"Dataset({self.url or str(self.path)!r}: {len(self)} cells in {self.index['tile'].nunique()} tiles)"
 
     def __getstate__(self) -> dict[str, Any]:
         """For workers of a data loader: open stores stay behind."""
@@ -47,7 +74,7 @@ class Dataset:
     @cached_property
     def reader(self) -> SeriesReader:
         """Cells as numpy arrays, fast."""
-        return SeriesReader(self.files)
+        return SeriesReader(self.files, self.memory_mb)
 
     @property
     def label_sets(self) -> tuple[str, ...]:
@@ -75,14 +102,17 @@ class Dataset:
         return iter(self.index.index)
 
     def split(self, name: str) -> gpd.GeoDataFrame:
-        """The rows of one split: train, val or test."""
-        return self.index[self.index["split"] == name]
+        """The rows of one split: train, val or test. Raises TilewrightError where no cell is in it."""
+        return of_split(self.index, name)
 
     def tile(self, name: str) -> xr.DataTree:
         """The series of one tile, lazily, as stored (DN; multiply by `scale_factor` for reflectance)."""
         return self._tree(f"tiles/{name}/series.zarr.zip")
 
     def _row(self, cell_id: str) -> Any:
+        if not isinstance(cell_id, str):
+            example = f", as {self.index.index[0]!r}" if len(self) else ""
+            raise TilewrightError(f"{cell_id!r} is no cell: give a cell's id{example}")
         if cell_id not in self.index.index:
             raise TilewrightError(f"cell {cell_id} is not in {self.files.name('index.parquet')}")
         return self.index.loc[cell_id]
@@ -101,25 +131,35 @@ class Dataset:
     def __getitem__(self, cell_id: str) -> xr.DataTree:
         """One cell: its series, cut to its own dates, with the label sets as groups `labels/<set>`.
 
-        Arrays are lazy until used, in DN as stored.
+        Arrays are lazy until used, in DN as stored. A cell without imagery has labels only, and the attribute `imagery`
+        that says so.
 
         Raises:
-            TilewrightError: for a cell that the index does not have.
+            TilewrightError: for a cell that the index does not have, or that is elsewhere in the stores than it says.
         """
         row = self._row(cell_id)
-        groups: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs={"cell_id": cell_id, "split": row["split"]})}
+        root = xr.Dataset(attrs={"cell_id": cell_id, "split": row["split"]})
+        groups: dict[str, xr.Dataset] = {"/": root}
         if row["series_row"] >= 0:
             for node in self._tree(row["series_path"]).subtree:
                 part = node.to_dataset(inherit=False)
                 if "cell" in part.dims:
-                    cut = part.isel(cell=int(row["series_row"]))
+                    cut = self._cut(part, row["series_path"], int(row["series_row"]), cell_id)
                     groups[node.path] = cut.isel(time=slice(int(row["dates"]))) if "time" in cut.dims else cut
+        else:
+            root.attrs["imagery"] = "none: no scene passed the mask"
         if "labels_path" in row:
             for node in self._tree(row["labels_path"]).subtree:
                 part = node.to_dataset(inherit=False)
-                if "cell" in part.dims:
-                    groups[f"/labels{node.path}"] = part.isel(cell=int(row[f"{node.name}_row"]))
+                if "cell" in part.dims and (at := int(row.get(f"{node.name}_row", -1))) >= 0:
+                    groups[f"/labels{node.path}"] = self._cut(part, row["labels_path"], at, cell_id)
         return xr.DataTree.from_dict(groups)
+
+    def _cut(self, part: xr.Dataset, path: str, row: int, cell_id: str) -> xr.Dataset:
+        """One cell of a group, whose id, where the group has ids, must be `cell_id`."""
+        if "cell_id" in part.variables:
+            check_cell(self.files.name(path), np.asarray(part["cell_id"]), row, cell_id)
+        return part.isel(cell=row)
 
 
 def tree_of(zipped: Zipped, **options: Any) -> xr.DataTree:
@@ -135,8 +175,10 @@ def tree_of(zipped: Zipped, **options: Any) -> xr.DataTree:
         raise zipped.damaged(error) from error
 
 
-def open(path: str | Path) -> Dataset | xr.DataTree:
+def open(path: str | Path, memory_mb: float = MEMORY_MB) -> Dataset | xr.DataTree:
     """Open a dataset (`results/<dataset>`, or its URL) or one of its stores (`….zarr.zip`).
+
+    `memory_mb` is of a `Dataset`: what its open stores may take.
 
     Returns:
         A `Dataset` for a folder; for a store its lazy DataTree, decoded as its attributes say (reflectance).
@@ -146,6 +188,8 @@ def open(path: str | Path) -> Dataset | xr.DataTree:
     """
     if is_url(path):
         folder, _, name = str(path).rpartition("/")
-        return tree_of(Zipped(files_of(folder), name)) if name.endswith(".zip") else Dataset(path)
-    local = Path(path)
-    return Dataset(local) if local.is_dir() else tree_of(Zipped(files_of(local.parent), local.name))
+        return tree_of(Zipped(files_of(folder), name)) if name.endswith(".zip") else Dataset(path, memory_mb)
+    local = absolute(path)
+    if not local.exists():
+        raise TilewrightError(f"{local} is no dataset folder or store: nothing is there; check the path")
+    return Dataset(local, memory_mb) if local.is_dir() else tree_of(Zipped(files_of(local.parent), local.name))

@@ -47,6 +47,11 @@ def is_url(path: str | Path) -> bool:
     return isinstance(path, str) and "://" in path
 
 
+def absolute(path: str | Path) -> Path:
+    """The path wherever the process goes later, `~` taken for the home folder."""
+    return Path(path).expanduser().absolute()
+
+
 def files_of(root: str | Path) -> Files:
     """The files below `root`: a folder, or a URL.
 
@@ -54,7 +59,7 @@ def files_of(root: str | Path) -> Files:
         TilewrightError: for a URL of a scheme that is not read.
     """
     if not is_url(root):
-        return LocalFiles(Path(root))
+        return LocalFiles(absolute(root))
     if urlsplit(str(root)).scheme not in SCHEMES:
         raise TilewrightError(
             f"{root}: cannot read {urlsplit(str(root)).scheme}://; use {', '.join(SCHEMES)} or a path"
@@ -198,12 +203,17 @@ class RemoteFiles:
 
     def _failed(self, path: str, error: Exception) -> TilewrightError:
         """One line about a failure of obstore, whose own messages go on with what its developers need."""
-        from obstore.exceptions import BaseError
+        from obstore.exceptions import BaseError, NotSupportedError
 
         if not isinstance(error, (BaseError, OSError, ValueError)):
             raise error
         if isinstance(error, FileNotFoundError):
             return TilewrightError(f"{self.name(path)} is not there (404): check the address")
+        if isinstance(error, NotSupportedError) and "Range" in str(error):
+            return TilewrightError(
+                f"{self.name(path)} cannot be read: this server does not answer range requests; use one that does, or "
+                "download the dataset"
+            )
         words = " ".join(str(error).split("Debug source:")[0].split())
         return TilewrightError(
             f"{self.name(path).rstrip('/')} cannot be read ({words[:300]}): check the address and the access rights, "

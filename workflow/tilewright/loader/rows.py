@@ -62,6 +62,14 @@ def rows_of(table: pd.DataFrame, label_sets: Sequence[str]) -> Rows:
     return Rows(table["cell_id"].to_numpy(dtype=str), words, {name: table[name].to_numpy() for name in columns})
 
 
+def of_split(index: pd.DataFrame, name: str) -> Any:
+    """The rows of one split. Raises TilewrightError, with the splits that there are, where no cell is in it."""
+    known = sorted(index["split"].unique())
+    if name not in known:
+        raise TilewrightError(f"split: no split {name!r} in this dataset; it has {', '.join(known)}")
+    return index[index["split"] == name]
+
+
 def chosen_rows(index: pd.DataFrame, split: str | None, rows: object, min_dates: int) -> pd.DataFrame:
     """The rows of `index` that `split` or `rows` name, without cells that have fewer than `min_dates` dates.
 
@@ -75,15 +83,17 @@ def chosen_rows(index: pd.DataFrame, split: str | None, rows: object, min_dates:
         raise TilewrightError("split and rows: give one of them")
     chosen, name = index, "the dataset"
     if split is not None:
-        known = sorted(index["split"].unique())
-        if split not in known:
-            raise TilewrightError(f"split: no split {split!r} in this dataset; it has {', '.join(known)}")
-        chosen, name = index[index["split"] == split], f"split {split}"
+        chosen, name = of_split(index, split), f"split {split}"
     elif rows is not None:
         chosen, name = _named(index, rows), "rows"
+        if chosen.empty:
+            raise TilewrightError("rows: empty")
+    without = int((chosen["dates"] == 0).sum())
+    if without:
+        log.warning("%s: %d of %d cells have no imagery and are left out", name, without, len(chosen))
     enough = chosen[chosen["dates"] >= min_dates]
-    if len(enough) < len(chosen):
-        log.info("%s: %d of %d cells have fewer than %d dates and are left out", name, len(chosen) - len(enough), len(chosen), min_dates)  # fmt: skip
+    if fewer := len(chosen) - len(enough) - without:
+        log.info("%s: %d of %d cells have fewer than %d dates and are left out", name, fewer, len(chosen), min_dates)
     if enough.empty:
         raise TilewrightError(f"{name}: none of {len(chosen)} cells has {min_dates} dates or more: lower min_dates")
     return enough

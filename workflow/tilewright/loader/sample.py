@@ -1,6 +1,7 @@
 """A cell as a training sample: a dict of numpy arrays, by options that are checked once."""
 
 import logging
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from tilewright.errors import TilewrightError
 from tilewright.loader.dataset import Dataset
 from tilewright.loader.resample import Resampling, all_valid, bilinear, covered, nearest
 from tilewright.loader.rows import chosen_rows, rows_of
+from tilewright.loader.series import Layout
 from tilewright.loader.times import NO_TIME, SAMPLINGS, SEASONS, Sampling, Season, choose, season_pair, seasons_of
 
 log = logging.getLogger(__name__)
 
 _SCL = "scl"
+_THREE_QUARTERS = 273 * 86_400_000_000  # microseconds: the shortest three in a row, between a quarter and its like
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,17 @@ class SampleOptions:
         collection: whose series.
         bands: names, in the order wanted; None for all.
         labels: label sets; None for all.
-        scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16).
+        scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16; float32 where bilinear resampling, which
+            has fractions of DN, puts them on one grid).
         resolution_m: one grid for all bands, masks and labels; None leaves each at its own.
         resampling: of bands onto that grid; masks, SCL and labels are always resampled by nearest centre.
-        dates: how many; fewer are padded. None for all that a cell has, so that samples differ in length.
+        dates: how many; fewer are padded. None for all that a cell has, so that samples differ in length. Where a cell's
+            whole series is one chunk, as the workflow writes it, all of it is unpacked however few are asked for.
         sampling: which dates, where a cell has more: the first, the last, evenly spaced by position, or random (of seed,
-            epoch and cell); season_pair: two dates of different seasons in random order (RandomSeasonContrast).
-        season: what season_pair tells apart: dates, periods of the config, or quarters of the year.
+            epoch and cell); season_pair: two dates of different seasons in random order (as SSL4EO-S12's
+            RandomSeasonContrast, but never the same season twice).
+        season: what season_pair tells apart: quarters of the year (December to February, …), periods of the config, or
+            dates (any two different ones). Cells with one such season are left out.
         min_dates: cells with fewer are left out.
         seed: of random and season_pair.
     """
@@ -47,7 +54,7 @@ class SampleOptions:
     resampling: Resampling = "bilinear"
     dates: int | None = None
     sampling: Sampling = "first"
-    season: Season = "date"
+    season: Season = "quarter"
     min_dates: int = 1
     seed: int = 0
 
@@ -58,16 +65,20 @@ class SampleOptions:
                 raise TilewrightError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
         for name in ("dates", "resolution_m", "min_dates"):
             value = getattr(self, name)
-            if (value is not None or name == "min_dates") and not (isinstance(value, int) and value >= 1):
+            if value is None and name != "min_dates":
+                continue
+            if (whole := _whole(value)) is None or whole < 1:
                 raise TilewrightError(f"{name}: {value!r} is not a whole number above 0")
+            object.__setattr__(self, name, whole)
         for name in ("bands", "labels"):
             value = getattr(self, name)
             if isinstance(value, str) or (value is not None and len(set(value)) < len(value)):
                 raise TilewrightError(f"{name}: {value!r} is not a list of different names")
         if self.bands is not None and not self.bands:
             raise TilewrightError("bands: the list is empty; leave it out for all bands")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+        if (seed := _whole(self.seed)) is None:
             raise TilewrightError(f"seed: {self.seed!r} is not a whole number")
+        object.__setattr__(self, "seed", seed)
         if self.sampling == "season_pair" and self.dates not in (None, 2):
             raise TilewrightError(f"dates: a season_pair has 2 dates, not {self.dates}; leave dates out")
 
@@ -82,8 +93,7 @@ class _Part:
     """A group that a sample takes bands of: `take` are their positions in it, `put` in the image on one grid."""
 
     group: str
-    resolution_m: int
-    scale_factor: float
+    layout: Layout
     take: np.ndarray
     put: np.ndarray
     whole: bool
@@ -124,17 +134,18 @@ class SampleReader:
         self.rows = rows_of(table, self.label_sets)
         self._parts, self.bands = self._layout()
         if pair and options.season != "date":
-            self.rows = self.rows.kept(np.array([self._seasons(at) > 1 for at in range(len(self.rows))]))
+            spans = [table[name].to_numpy("datetime64[us]").astype(np.int64) for name in ("first_date", "last_date")]
+            self.rows = self.rows.kept(np.array([self._two_seasons(at, *ends) for at, ends in enumerate(zip(*spans, strict=True))]))  # fmt: skip
             if not len(self.rows):
                 raise TilewrightError(f"season: no cell has dates of two {options.season}s; use season='date'")
             if len(self.rows) < len(table):
-                log.info("%d of %d cells have dates of one %s only and are left out", len(table) - len(self.rows), len(table), options.season)  # fmt: skip
+                log.warning("%d of %d cells have dates of one %s only and are left out", len(table) - len(self.rows), len(table), options.season)  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def _layout(self) -> tuple[list[_Part], dict[str, tuple[str, ...]]]:
-        """Which bands come from where, by the first cell's store; every store of a dataset has the same."""
+        """Which bands come from where, by the first cell's store; each other store is checked when it is read."""
         opened = self.reader.store(self.rows.word("series_path", 0))
         collection, step = self.options.collection, self.options.resolution_m
         stored = {
@@ -157,12 +168,12 @@ class SampleReader:
         parts, bands_of = [], {}
         for group, bands in stored.items():
             mine = [band for band in wanted if band in bands]
-            array = opened.array(f"{collection}/{group}")
-            if not mine or array is None:
+            layout = opened.layout(f"{collection}/{group}")
+            if not mine or layout is None:
                 continue
             take, put = np.array([bands.index(band) for band in mine]), np.array([wanted.index(band) for band in mine])
             whole = take.tolist() == list(range(len(bands)))
-            parts.append(_Part(group, array.attrs["resolution_m"], array.attrs["scale_factor"], take, put, whole))
+            parts.append(_Part(group, layout, take, put, whole))
             bands_of[group] = tuple(mine)
         return parts, bands_of if step is None else {"image": tuple(wanted)}
 
@@ -174,8 +185,15 @@ class SampleReader:
         dates = slice(0, int(of.dates[row]))
         return of.time[row, dates], of.period[row, dates]
 
-    def _seasons(self, position: int) -> int:
-        return len(np.unique(seasons_of(*self._times(position), self.options.season)))
+    def _two_seasons(self, position: int, first: int, last: int) -> bool:
+        """Whether the dates from `first` to `last` are of two seasons; opens the store only where they do not tell."""
+        if self.options.season == "quarter":
+            ends = np.array([first, last])
+            if len(np.unique(seasons_of(ends, ends, "quarter"))) > 1:
+                return True
+            if self.rows.number("dates", position) == 2 or last - first < _THREE_QUARTERS:
+                return False
+        return len(np.unique(seasons_of(*self._times(position), self.options.season))) > 1
 
     def dates(self, position: int, epoch: int = 0) -> np.ndarray:
         """Positions, in time order, of the dates of a sample."""
@@ -204,7 +222,7 @@ class SampleReader:
         groups = [*(part.group for part in self._parts), _SCL]
         series = self.reader.read(
             rows.word("series_path", position), options.collection, rows.number("series_row", position),
-            str(rows.cell_id[position]), groups, chosen.tolist(),
+            str(rows.cell_id[position]), groups, chosen.tolist(), {part.group: part.layout for part in self._parts},
         )  # fmt: skip
         scl = series.arrays[_SCL]
         length = len(chosen) if options.length is None else options.length
@@ -234,7 +252,11 @@ class SampleReader:
 
     def _scaled(self, part: _Part, stored: np.ndarray) -> np.ndarray:
         picked = stored if part.whole else stored[:, part.take]
-        return np.multiply(picked, np.float32(part.scale_factor), dtype=np.float32) if self.options.scale else picked
+        return (
+            np.multiply(picked, np.float32(part.layout.scale_factor), dtype=np.float32)
+            if self.options.scale
+            else picked
+        )
 
     def _on_one_grid(self, arrays: dict[str, np.ndarray], side: int) -> np.ndarray:
         """(time, band, y, x): resampled in DN, so that halves and quarters are exact, and then scaled."""
@@ -248,15 +270,23 @@ class SampleReader:
             onto = bilinear(picked, side) if linear else nearest(picked, side)
             for band, place in enumerate(part.put):
                 if self.options.scale:
-                    np.multiply(onto[:, band], np.float32(part.scale_factor), out=image[:, place])
+                    np.multiply(onto[:, band], np.float32(part.layout.scale_factor), out=image[:, place])
                 else:
                     image[:, place] = onto[:, band]
         return image
 
     def _labels(self, name: str, position: int, side: int | None) -> np.ndarray:
         path, row = self.rows.word("labels_path", position), self.rows.number(f"{name}_row", position)
-        labels = self.reader.labels(path, name, row)
+        labels = self.reader.labels(path, name, row, str(self.rows.cell_id[position]))
         return labels if side is None else nearest(labels, side)
+
+
+def _whole(value: object) -> int | None:
+    """A whole number of Python's or numpy's as an int; None for anything else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _label_sets(options: SampleOptions, known: Sequence[str]) -> tuple[str, ...]:

@@ -1,22 +1,23 @@
 """The series of a cell as numpy arrays, fast: what a training loop reads."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from tilewright.errors import TilewrightError
 from tilewright.loader.arrays import PixelArray, PixelStore
 from tilewright.loader.files import Files
 from tilewright.loader.zipped import Zipped
 
-# How many cells of opened stores are kept, each store counting as 100 more: about 150 MB in each process. A store of 3,249
-# cells and 24 dates takes 1.4 MB and 0.1 s to open; that of a tile with few cells, of which there may be thousands, 30 kB.
-_KEPT_CELLS: Final = 300_000
-_OF_A_STORE: Final = 100
+# MB of opened stores that each process keeps. A store of 3,249 cells and 24 dates takes 1.4 MB and about 0.1 s to open
+# again, its labels 0.3 MB; that of a tile with few cells, of which there may be thousands, 30 kB.
+MEMORY_MB: Final = 256
+_OF_A_STORE: Final = 30_000  # bytes of metadata, whatever the number of cells
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,36 @@ class Coordinates:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """What the values of a group's reflectance are."""
+
+    bands: tuple[str, ...]
+    resolution_m: int
+    scale_factor: float
+
+
+@dataclass(frozen=True)
 class OpenStore:
-    """A store with the coordinates of its collections and the bands of its groups; `weight`: see `_KEPT_CELLS`."""
+    """A store with the coordinates of its collections and what its groups hold.
+
+    Attributes:
+        bands: by group (s2_l2a/r10m, …).
+        labeled: the cells of each label set.
+        weight: bytes that it takes in memory, about.
+    """
 
     pixels: PixelStore
     coordinates: dict[str, Coordinates]
     bands: dict[str, tuple[str, ...]]
+    labeled: dict[str, np.ndarray]
     weight: int
+
+    def layout(self, group: str) -> Layout | None:
+        """That of a group; None where the store has no such group, or one without bands."""
+        array = self.array(group)
+        if array is None or group not in self.bands:
+            return None
+        return Layout(self.bands[group], array.attrs["resolution_m"], array.attrs["scale_factor"])
 
     def array(self, group: str) -> PixelArray | None:
         """The array of pixels in a group."""
@@ -62,10 +86,10 @@ class OpenStore:
 class SeriesReader:
     """Reads cells of the stores below a dataset's root; keeps the stores in use open. Picklable, also for other machines."""
 
-    def __init__(self, files: Files, cells: int = _KEPT_CELLS) -> None:
-        """`cells`: of how many the opened stores are kept, the latest used; each store counts as 100 more."""
+    def __init__(self, files: Files, memory_mb: float = MEMORY_MB) -> None:
+        """`memory_mb`: how much the opened stores may take; the latest used are kept."""
         self.files = files
-        self._most = cells
+        self._most = memory_mb * 1e6
         self._open: OrderedDict[str, OpenStore] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,19 +119,18 @@ class SeriesReader:
         Raises:
             TilewrightError: where it is not: index and store are of different runs.
         """
-        known = self.store(path).coordinates
+        return self._coordinates(self.store(path), path, collection, row, cell_id)
+
+    def _coordinates(self, opened: OpenStore, path: str, collection: str, row: int, cell_id: str) -> Coordinates:
+        known = opened.coordinates
         if collection not in known:
             raise TilewrightError(f"{self.files.name(path)} has no collection {collection}; it has {', '.join(known)}")
-        cells = known[collection].cell_id
-        if row >= len(cells) or cells[row] != cell_id:
-            raise TilewrightError(
-                f"{self.files.name(path)} has another cell than {cell_id} at row {row}: index.parquet is of another run; "
-                "run the rule index again"
-            )
+        check_cell(self.files.name(path), known[collection].cell_id, row, cell_id)
         return known[collection]
 
     def read(
-        self, path: str, collection: str, row: int, cell_id: str, groups: Sequence[str] | None = None, dates: Sequence[int] | None = None
+        self, path: str, collection: str, row: int, cell_id: str, groups: Sequence[str] | None = None, dates: Sequence[int] | None = None,
+        layouts: Mapping[str, Layout] | None = None,
     ) -> Series:  # fmt: skip
         """A cell's series.
 
@@ -115,12 +138,17 @@ class SeriesReader:
             path: the store, relative to the root, and `row` the cell in it, as the index has them.
             groups: those to read (r10m, scl, …); None for all.
             dates: positions in time order; None for all that the cell has.
+            layouts: what groups must hold, where that is known of another store.
 
         Raises:
-            TilewrightError: where the store is missing, damaged, of another run, or has no such group.
+            TilewrightError: where the store is missing, damaged, of another run, has no such group, or another layout.
         """
-        coordinates = self.coordinates(path, collection, row, cell_id)
         opened = self.store(path)
+        coordinates = self._coordinates(opened, path, collection, row, cell_id)
+        for group, layout in (layouts or {}).items():
+            found = opened.layout(f"{collection}/{group}")
+            if found != layout:
+                raise _other_run(self.files.name(path), f"has {_said(found)} in {group}, where {_said(layout)} belong")
         arrays = {
             each.group.removeprefix(f"{collection}/"): each
             for each in opened.pixels.arrays.values()
@@ -140,19 +168,34 @@ class SeriesReader:
             coordinates.periods[coordinates.period[row, wanted]],
         )
 
-    def labels(self, path: str, label_set: str, row: int) -> np.ndarray:
-        """A cell's labels (channel, y, x) uint8.
+    def labels(self, path: str, label_set: str, row: int, cell_id: str) -> np.ndarray:
+        """A cell's labels (channel, y, x) uint8; `cell_id` must be at `row`.
 
         Raises:
-            TilewrightError: where the store is missing, damaged or lacks the set.
+            TilewrightError: where the store is missing, damaged, of another run than the index, or lacks the set.
         """
-        pixels = self.store(path).pixels
+        opened = self.store(path)
+        if label_set not in opened.labeled:
+            raise _other_run(self.files.name(path), f"has no labels {label_set}")
+        check_cell(self.files.name(path), opened.labeled[label_set], row, cell_id)
         name = f"{label_set}/labels"
-        if name not in pixels.arrays or row >= pixels.arrays[name].shape[0]:
-            raise TilewrightError(
-                f"{self.files.name(path)} has no labels {label_set} of row {row}: run the rule index again"
-            )
-        return pixels.read(row, [name])[name]
+        return opened.pixels.read(row, [name])[name]
+
+
+def check_cell(store: str, cells: np.ndarray, row: int, cell_id: str) -> None:
+    """Raises TilewrightError unless `cell_id` is at `row` of a store's `cells`."""
+    if not 0 <= row < len(cells) or cells[row] != cell_id:
+        raise _other_run(store, f"has another cell than {cell_id} at row {row}")
+
+
+def _other_run(store: str, what: str) -> TilewrightError:
+    return TilewrightError(f"{store} {what}: index.parquet is of another run; run the rule index again")
+
+
+def _said(layout: Layout | None) -> str:
+    if layout is None:
+        return "nothing"
+    return f"{', '.join(layout.bands)} of {layout.resolution_m} m × {layout.scale_factor:g}"
 
 
 def _opened(zipped: Zipped) -> OpenStore:
@@ -162,26 +205,31 @@ def _opened(zipped: Zipped) -> OpenStore:
         name for name in dict.fromkeys(group.partition("/")[0] for group in groups) if f"{name}/time" in pixels.names
     ]
     banded = [group for group in groups if f"{group}/band" in pixels.names]
+    sets = [group for group in groups if f"{group}/labels" in pixels.arrays and f"{group}/cell_id" in pixels.names]
     small = pixels.small(
         [f"{name}/{each}" for name in collections for each in ("cell_id", "dates", "time", "period")]
         + [f"{group}/band" for group in banded]
+        + [f"{name}/cell_id" for name in sets]
     )
     coordinates = {}
     for name in collections:
-        period = _words(small[f"{name}/period"])
-        periods, number = np.unique(period, return_inverse=True)
+        period = small[f"{name}/period"].astype(object)
+        number, periods = pd.factorize(period.ravel(), sort=True)
         coordinates[name] = Coordinates(
             cell_id=_words(small[f"{name}/cell_id"]),
             dates=small[f"{name}/dates"],
             time=small[f"{name}/time"].astype(np.int64),
             period=number.reshape(period.shape).astype(np.int16),
-            periods=periods,
+            periods=_words(periods),
         )
     bands = {group: tuple(map(str, small[f"{group}/band"])) for group in banded}
     if all(each.places is not None for each in pixels.arrays.values()):
         zipped.forget()  # all that is still to be read has its place kept
-    weight = _OF_A_STORE + max((each.shape[0] for each in pixels.arrays.values()), default=0)
-    return OpenStore(pixels, coordinates, bands, weight)
+    labeled = {name: _words(small[f"{name}/cell_id"]) for name in sets}
+    kept = [*labeled.values(), *(each.places for each in pixels.arrays.values() if each.places is not None)]
+    for each in coordinates.values():
+        kept += [each.cell_id, each.dates, each.time, each.period]
+    return OpenStore(pixels, coordinates, bands, labeled, _OF_A_STORE + sum(each.nbytes for each in kept))
 
 
 def _words(array: np.ndarray) -> np.ndarray:

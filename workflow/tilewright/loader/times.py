@@ -37,8 +37,8 @@ def choose(count: int, number: int | None, how: Sampling, *names: object) -> np.
 def season_pair(season: np.ndarray, *names: object) -> np.ndarray:
     """Positions of two dates of different seasons, in random order: two views of one place.
 
-    Two different seasons are drawn, each pair as likely as any other, then a date of each: RandomSeasonContrast of
-    SSL4EO-S12 (whose cells have one date a season). `season`: the season of each date; at least two must differ.
+    Two different seasons are drawn, each pair as likely as any other, then a date of each: as RandomSeasonContrast of
+    SSL4EO-S12 (whose cells have one date a season), but never the same season twice. `season`: the season of each date; at least two must differ.
     """
     seasons = np.unique(season)
     first = draw(*names, "first") % len(seasons)

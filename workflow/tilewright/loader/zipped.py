@@ -51,7 +51,9 @@ class Zipped:
     def damaged(self, why: object) -> TilewrightError:
         """The error for bytes that are not those that were written."""
         mend = "fetch it again" if self.files.remote else "delete it and run again"
-        return TilewrightError(f"{self.name} is not a whole store ({why}): {mend}")
+        return TilewrightError(
+            f"{self.name} is not a whole store ({why}): {mend}; or it was made anew since: open the dataset again"
+        )
 
     def data(self, entries: Sequence[Entry]) -> list[memoryview]:
         """The bytes of `entries`, each checked against its CRC; on a server in few requests.
