@@ -156,9 +156,14 @@ class Source:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two answers are of the same file, by size and by tag or date: the machines behind a mirror may tag differently."""
-    tags = {str(meta["e_tag"] or "").removeprefix("W/").strip('"').removesuffix("-gzip") for meta in (one, other)}
-    return bool(one["size"] == other["size"] and (len(tags) == 1 or one["last_modified"] == other["last_modified"]))
+    """Whether two answers are of the same file: by size and tag, or by date where a server gives no tags.
+
+    Machines behind one mirror that tag the same file differently make a reading fail; to trust the date beside another tag
+    would let a file pass that was replaced within a second.
+    """
+    tags = [str(meta["e_tag"] or "").removeprefix("W/").strip('"').removesuffix("-gzip") for meta in (one, other)]
+    by = tags if all(tags) else [one["last_modified"], other["last_modified"]]
+    return bool(one["size"] == other["size"] and by[0] == by[1])
 
 
 def _plain(path: str) -> bool:
