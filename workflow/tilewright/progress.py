@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 SUMMARY: Final = 25  # between INFO, which is for the log file, and WARNING: shown on the console as well
@@ -21,8 +22,8 @@ class Progress:
         self._done = 0
         self._begun = self._said = time.monotonic()
 
-    def step(self, count: int = 1, also: str = "") -> None:
-        """Count `count` more; `also` is added to what is said."""
+    def step(self, count: int = 1, also: Callable[[], str] | None = None) -> None:
+        """Count `count` more; what `also` returns is added when something is said."""
         self._done += count
         now = time.monotonic()
         if now - self._said >= _EVERY_S:
@@ -36,5 +37,5 @@ class Progress:
                 self._what,
                 rate,
                 left,
-                also and f"; {also}",
+                f"; {also()}" if also else "",
             )

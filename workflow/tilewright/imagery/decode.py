@@ -1,14 +1,12 @@
 """Turning the bytes of a TIFF block into pixels, by libdeflate and friends through imagecodecs."""
 
 import threading
-from typing import Any, Final
+from typing import Any
 
 import imagecodecs
 import numpy as np
 
-from tilewright.imagery.layout import Layout
-
-_HORIZONTAL: Final = 2
+from tilewright.imagery.layout import HORIZONTAL, Layout
 
 
 class CorruptBlockError(Exception):
@@ -57,7 +55,7 @@ class Decoder:
         if len(found) != size:
             raise CorruptBlockError(f"{len(found)} bytes instead of {size} when unpacked")
         pixels = buffer.view(layout.dtype).reshape(shape)
-        if layout.predictor == _HORIZONTAL:
+        if layout.predictor == HORIZONTAL:
             part = pixels[rows, columns]
             codecs.delta_decode(part, axis=-1, out=part)
         return pixels

@@ -41,25 +41,36 @@ class RangeFiles:
         return memoryview(b"")
 
 
-class _RangeFile(io.RawIOBase):
-    def __init__(self, files: RangeFiles, head: memoryview, size: int) -> None:
-        self._files = files
+class SeekableFile(io.RawIOBase):
+    """A file of `size` bytes for reading and seeking; what it reads is its subclass's to fetch."""
+
+    def __init__(self, size: int) -> None:
         self._size = size
         self._at = 0
-        self._parts: deque[tuple[int, memoryview]] = deque([(0, head)], maxlen=_KEPT)
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def seekable(self) -> bool:
+        """Always."""
         return True
 
     def tell(self) -> int:
+        """The place of the next byte."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place, which may lie beyond the end; the place."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
+
+
+class _RangeFile(SeekableFile):
+    def __init__(self, files: RangeFiles, head: memoryview, size: int) -> None:
+        super().__init__(size)
+        self._files = files
+        self._parts: deque[tuple[int, memoryview]] = deque([(0, head)], maxlen=_KEPT)
 
     def read(self, size: int = -1) -> bytes:
         end = self._size if size < 0 else min(self._at + size, self._size)

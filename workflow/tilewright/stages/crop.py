@@ -179,7 +179,7 @@ class _Filling:
             scene, at, cells = asked[ask]
             self._spool.put(scene.scene_id, at, int(cells[box]), data, zeros, clipped)
             self.read += 1
-            progress.step(also=self._reader.traffic.words())
+            progress.step(also=self._reader.traffic.words)
 
     def check_kept(self, broken: str) -> None:
         """See that a scene whose patches are kept is still there: if not, the source is gone, and not the scene `broken`.

@@ -143,7 +143,7 @@ def _run(
             found[at].counts[cell] = counts
             if len(bands) > 1:
                 classes[at, cell] = pixels
-        progress.step(also=reader.traffic.words())
+        progress.step(also=reader.traffic.words)
 
 
 def _brightness(pixels: np.ndarray, classes: np.ndarray, scene: Scene, settings: MaskSettings) -> float:
