@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tilewright.config.base import path_safe
 from tilewright.config.load import load_config, load_provider, ontology_path
-from tilewright.config.model import Span, path_safe
+from tilewright.config.model import Span
 from tilewright.config.settings import CropSettings, limits, parsed, text
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
@@ -74,7 +75,33 @@ def test_every_fault_is_in_the_one_message_once():
         ({"mask": {"intensity": {"max": 1}}}, "config: mask.intensity.max: unknown key; did you mean max_dn?"),
         ({"split": {"shares": {"trian": 1}}}, "config: split.shares.trian: unknown key; did you mean train?"),
         ({"labels": {"osm": {"source": {"kind": "pbf", "path": "x", "pth": 1}, "ontology": "o"}}}, "config: labels.osm.source.pth: unknown key; did you mean path?"),
-        ({"cells": {"zzz": 1}}, "config: cells.zzz: unknown key; known here: strategy, size_m, fraction, number, activity, water"),
+        (
+            {"labels": {"a": {"ontology": "x", "source": {"kind": "vector", "path": "PG:password=s3cret", "attributes": ["a"], "licence": "b"}}}},
+            "config: labels.a.source.path: holds a password: leave it out, and give it in PGPASSWORD or ~/.pgpass",
+        ),
+        (
+            {"labels": {"a": {"ontology": "x", "source": {"kind": "pfb", "path": "a"}}}},
+            "config: labels.a.source.kind: 'pfb' is none of pbf, osm_xml, overpass, vector, raster",
+        ),
+        (
+            {"labels": {"a": {"ontology": "x", "source": {"kind": "pbf", "pth": "a", "path": "b", "extent": [0, 5, 1, 4]}}}},
+            "config: labels.a.source.extent: south 5.0 is not below north 4.0: write west, south, east, north; labels.a.source.pth: unknown key; did you mean path?",
+        ),
+        (
+            {"labels": {"a": {"source": {"kind": "raster", "path": "b", "licence": "c", "resampling": "cubic"}, "ontology": "x"}}},
+            "config: labels.a: source.resampling: cubic would mix classes: use nearest or majority",
+        ),
+        (
+            {"labels": {"a": {"source": {"kind": "raster", "path": "b", "licence": "c"}, "parcels": {}}}},
+            "config: labels.a: parcels: need a source of kind vector, not raster",
+        ),
+        ({"labels": {"a": {"source": {"kind": "pbf", "path": "b"}}}}, "config: labels.a: ontology: is missing; name one of config/ontologies or a file"),
+        (
+            {"labels": {"a": {"source": {"kind": "pbf", "path": "b"}, "ontology": "x", "resolution_m": 3}}},
+            "config: labels.a.resolution_m: 3 does not divide 10: use 10, 5, 2.5, 2, 1.25, 1, 0.625, 0.5",
+        ),
+        ({"cells": {"labelled_by": "b"}}, "config: cells.labelled_by: 'b' is no label set; there are none"),
+        ({"cells": {"zzz": 1}}, "config: cells.zzz: unknown key; known here: strategy, size_m, fraction, number, activity, water, labelled_by"),
         ({"provider": 3}, "config: provider: give the name of a file in config/providers, or {like: <name>, path: <catalog>}"),
         ({"dataset": 2019}, 'config: dataset: write it in quotes, as "2019"'),
         ({"aoi": "32TNT"}, "config: aoi: must be a mapping of keys to values"),

@@ -33,6 +33,8 @@ wildcard_constraints:
     tile=r"\d\d[C-X][A-Z]{2}",
     period="|".join(DATASET.periods),
     zone=r"\d\d[NS]",
+    label_set="|".join(DATASET.label_sets) or "none",
+    source="|".join(sorted(set(DATASET.sources.values()))) or "none",
 
 
 def settings_of(stage):
@@ -54,6 +56,21 @@ def tiles_by_zone():
         return DATASET.tiles_by_zone()
     except TilewrightError as error:
         raise WorkflowError(str(error)) from None
+
+
+# Label sets that read the same file alike share what it was made into.
+SOURCES = [f"{RESULTS}/sources/{name}.parquet" for name in sorted(set(DATASET.sources.values()))]
+
+
+def files_of_source(wildcards):
+    """The files that a label source is read from."""
+    return DATASET.source_files(wildcards.source)
+
+
+def ground_truth(wildcards):
+    """The normalised source that cells must meet, where the config asks for it."""
+    name = DATASET.config.cells.labelled_by
+    return f"{RESULTS}/sources/{DATASET.sources[name]}.parquet" if name else []
 
 
 def tiles_in(wildcards):

@@ -1,11 +1,30 @@
-# Ground truth: the vector features of a tile, and their rasters.
+# Ground truth: label sources normalised once, the features of a tile, and their rasters.
 
 if DATASET.label_sets:
+
+    rule source:
+        input:
+            files_of_source,
+        output:
+            f"{RESULTS}/sources/{{source}}.parquet",
+        log:
+            f"{LOGS}/source/{{source}}.log",
+        benchmark:
+            f"{BENCHMARKS}/source/{{source}}.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            settings=settings_of("source"),
+            version=DATASET.version("source"),
+        message:
+            "Reading the label source {wildcards.source}, once for all tiles"
+        shell:
+            "python -m tilewright --log {log} source --settings {params.settings:q} --output {output}"
 
     rule features:
         input:
             cells=f"{TILE}/cells.parquet",
-            sources=DATASET.label_files,
+            sources=SOURCES,
         output:
             f"{TILE}/features.parquet",
         log:
@@ -20,13 +39,15 @@ if DATASET.label_sets:
         message:
             "Cutting the label sources to {wildcards.tile}"
         shell:
-            "python -m tilewright --log {log} features --cells {input.cells} --settings {params.settings:q} --output {output}"
+            "python -m tilewright --log {log} features --cells {input.cells} --sources {input.sources} "
+            "--settings {params.settings:q} --output {output}"
 
     rule labels:
         input:
             cells=f"{TILE}/cells.parquet",
             features=f"{TILE}/features.parquet",
             ontologies=list(DATASET.ontologies.values()),
+            rasters=DATASET.label_rasters,
         output:
             f"{TILE}/labels.zarr.zip",
         log:
@@ -43,3 +64,25 @@ if DATASET.label_sets:
         shell:
             "python -m tilewright --log {log} labels --cells {input.cells} --features {input.features} "
             "--settings {params.settings:q} --output {output}"
+
+    # Not of the default targets: what the ontology makes of this area's tags.
+    rule legend:
+        input:
+            ontology=lambda wildcards: DATASET.ontologies[DATASET.family(wildcards.label_set)],
+            features=lambda wildcards: [
+                f"{RESULTS}/tiles/{tile}/features.parquet" for tiles in tiles_by_zone().values() for tile in tiles
+            ],
+        output:
+            page=f"{RESULTS}/legends/{{label_set}}.html",
+            table=f"{RESULTS}/legends/{{label_set}}.csv",
+        log:
+            f"{LOGS}/legend/{{label_set}}.log",
+        conda:
+            ENVIRONMENT
+        params:
+            version=DATASET.version("legend"),
+        message:
+            "Drawing the legend of {wildcards.label_set} and what its rules leave out"
+        shell:
+            "python -m tilewright --log {log} legend --label-set {wildcards.label_set} --ontology {input.ontology} "
+            "--features {input.features} --output {output.page}"

@@ -25,6 +25,7 @@ if DATASET.config.simulate:
 rule cells:
     input:
         rasters=DATASET.cell_rasters,
+        truth=ground_truth,
     output:
         f"{TILE}/cells.parquet",
     log:
@@ -35,11 +36,13 @@ rule cells:
         ENVIRONMENT
     params:
         settings=settings_of("cells"),
+        truth=lambda wildcards, input: f"--truth {shlex.quote(input.truth)}" if input.truth else "",
         version=DATASET.version("cells"),
     message:
         "Sampling tile {wildcards.tile}"
     shell:
-        "python -m tilewright --log {log} cells --tile {wildcards.tile} --settings {params.settings:q} --output {output}"
+        "python -m tilewright --log {log} cells --tile {wildcards.tile} {params.truth} --settings {params.settings:q} "
+        "--output {output}"
 
 
 rule search:

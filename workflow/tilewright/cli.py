@@ -5,6 +5,7 @@ Imports are made inside the commands, so that each pays only for what it uses.
 
 import argparse
 import errno
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ def _cells(args: argparse.Namespace) -> None:
     from tilewright.config.settings import parsed
     from tilewright.stages.cells import make_cells
 
-    make_cells(args.tile, parsed(CellsSettings, args.settings), args.output)
+    make_cells(args.tile, parsed(CellsSettings, args.settings), args.output, args.truth)
 
 
 def _search(args: argparse.Namespace) -> None:
@@ -49,12 +50,21 @@ def _crop(args: argparse.Namespace) -> None:
     make_crop(args.cells, args.scenes, args.masks, settings, args.patches, args.selection, args.traffic, reader)
 
 
+def _source(args: argparse.Namespace) -> None:
+    from tilewright.config.label_settings import SourceSettings
+    from tilewright.config.settings import parsed
+    from tilewright.stages.source import make_source
+
+    make_source(parsed(SourceSettings, args.settings), args.output)
+
+
 def _features(args: argparse.Namespace) -> None:
     from tilewright.config.label_settings import FeaturesSettings
     from tilewright.config.settings import parsed
     from tilewright.stages.features import make_features
 
-    make_features(args.cells, parsed(FeaturesSettings, args.settings), args.output)
+    sources = {path.stem: path for path in args.sources}
+    make_features(args.cells, sources, parsed(FeaturesSettings, args.settings), args.output)
 
 
 def _labels(args: argparse.Namespace) -> None:
@@ -63,6 +73,12 @@ def _labels(args: argparse.Namespace) -> None:
     from tilewright.stages.labels import make_labels
 
     make_labels(args.cells, args.features, parsed(LabelsSettings, args.settings), args.output)
+
+
+def _legend(args: argparse.Namespace) -> None:
+    from tilewright.vector.legend import write_legend
+
+    write_legend(args.ontology, args.features, args.label_set, args.output)
 
 
 def _group(args: argparse.Namespace) -> None:
@@ -102,9 +118,13 @@ def _simulate(args: argparse.Namespace) -> None:
 def _reference(args: argparse.Namespace) -> None:
     from tilewright.config.reference import reference
     from tilewright.store import replacing
+    from tilewright.vector.ontology_file import ontology_schema
 
     with replacing(args.output) as part:
         part.write_text(reference())
+    if args.schema:
+        with replacing(args.schema) as part:
+            part.write_text(json.dumps(ontology_schema(), indent=2, ensure_ascii=False) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,7 +145,9 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("simulate", _simulate, "make the simulated world", ["directory"])
-    command("cells", _cells, "sample a tile: cells.parquet", ["output"]).add_argument("--tile", required=True)
+    cells = command("cells", _cells, "sample a tile: cells.parquet", ["output"])
+    cells.add_argument("--tile", required=True)
+    cells.add_argument("--truth", type=Path, help="normalised label source whose features cells must meet")
     command("search", _search, "find a tile's scenes in a period: scenes.parquet", ["output"])
     mask = command(
         "mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output", "traffic"]
@@ -134,8 +156,19 @@ def _parser() -> argparse.ArgumentParser:
     crop = command("crop", _crop, "choose scenes and read patches: patches.zarr.zip, selection.parquet", crop_paths)
     for reading in (mask, crop):
         reading.add_argument("--threads", type=int, default=2, help="blocks decoded at a time")
-    command("features", _features, "cut the label source to a tile: features.parquet", ["cells", "output"])
+    command("source", _source, "read a label source, once for all tiles: sources/<label set>.parquet", ["output"])
+    features = command("features", _features, "cut the label sources to a tile: features.parquet", ["cells", "output"])
+    features.add_argument("--sources", type=Path, nargs="*", default=[], help="normalised sources, <label set>.parquet")
     command("labels", _labels, "rasterise a tile's features: labels.zarr.zip", ["cells", "features", "output"])
+    legend = command(
+        "legend",
+        _legend,
+        "an ontology's legend, and which tags fell through its rules",
+        ["ontology", "output"],
+        settings=False,
+    )
+    legend.add_argument("--features", type=Path, nargs="+", required=True, help="features.parquet of tiles")
+    legend.add_argument("--label-set", help="the set whose features to look at; needed where a file has several")
     group = command("group", _group, "patches of all periods as series: series.zarr.zip", ["cells", "output"])
     group.add_argument("--threads", type=int, default=2, help="cells in work at a time")
     group.add_argument("--patches", type=Path, nargs="+", required=True, help="a store for each period, in order")
@@ -149,7 +182,8 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--zones", type=Path, nargs="+", required=True)
     report = command("report", _report, "one page about a dataset: report.html", ["dataset", "output"], settings=False)
     report.add_argument("--config-text", required=True, help="the config, as the page shows it")
-    command("reference", _reference, "write the config reference (config/README.md)", ["output"], settings=False)
+    made = command("reference", _reference, "write the config reference (config/README.md)", ["output"], settings=False)
+    made.add_argument("--schema", type=Path, help="write the JSON schema of ontologies, too")
     return parser
 
 

@@ -1,5 +1,6 @@
 """One dataset's checked config, and the answers that the rules need: settings by stage, tiles by zone, input files."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,8 @@ import yaml
 
 from tilewright.config import settings
 from tilewright.config.cell_settings import CellsSettings, clip_digest
-from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings
+from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile, VectorFile, is_postgis
+from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings, SourceSettings
 from tilewright.config.load import load_config, load_provider, ontology_path
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
@@ -46,6 +48,7 @@ class DatasetConfig:
         ontologies = {
             name: str(ontology_path(each.ontology, root, f"labels.{name}.ontology"))
             for name, each in sorted(config.labels.items())
+            if each.ontology is not None
         }
         made = cls(config, provider, ontologies)
         made._check_files()
@@ -53,15 +56,11 @@ class DatasetConfig:
 
     def _check_files(self) -> None:
         """Files that the user names must be there, unless the workflow makes them."""
-        from tilewright.vector.ontology import load_ontology
-
-        for name, each in self.config.labels.items():
-            path = Path(each.source.path)
-            if not path.is_file() and not self._is_simulated(path):
-                raise TilewrightError(
-                    f"labels.{name}.source.path: {path}: no such file; put the extract there or mend the path"
-                )
-            load_ontology(Path(self.ontologies[name]))
+        for name, each in self.sets.items():
+            for key, path in _files(each):
+                if not path.is_file() and not self._is_simulated(path):
+                    raise TilewrightError(f"labels.{name}.{key}: {path}: no such file; put it there or mend the path")
+        self._check_ontologies()
         if (
             self.provider.catalog
             and not self.provider.catalog.is_file()
@@ -76,6 +75,26 @@ class DatasetConfig:
         for key, file in named:
             if not Path(file).is_file():
                 raise TilewrightError(f"{key}: no such file; mend the path")
+
+    def _check_ontologies(self) -> None:
+        """Ontologies are whole, and speak of what their sources have: tags, attributes or pixels."""
+        from tilewright.vector.ontology_file import load_ontology
+
+        for name, each in self.config.labels.items():
+            if each.ontology is None:
+                continue
+            ontology = load_ontology(Path(self.ontologies[name]), each.source.kind)
+            if isinstance(each.source, VectorFile):
+                lacking = sorted(ontology.keys() - set(each.source.attributes))
+                if lacking:
+                    raise TilewrightError(
+                        f"labels.{name}.source.attributes: lacks {', '.join(lacking)}, which the rules of "
+                        f"{self.ontologies[name]} look at; add it"
+                    )
+            if each.parcels is not None and len(ontology.channels) > 1:
+                raise TilewrightError(
+                    f"labels.{name}.parcels: need an ontology of one channel; {self.ontologies[name]} has {len(ontology.channels)}"
+                )
 
     @staticmethod
     def simulated_folder() -> Path:
@@ -97,8 +116,28 @@ class DatasetConfig:
 
     @property
     def label_sets(self) -> list[str]:
-        """Names of the label sets."""
-        return list(self.config.labels)
+        """Names of the label sets, those of several years expanded."""
+        return list(self.sets)
+
+    @cached_property
+    def sets(self) -> dict[str, LabelSet]:
+        """The label sets, those of several years expanded, by name."""
+        return self.config.label_sets()
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """{label set: name of its normalised source}: sets that read the same file alike share one.
+
+        The name says what is read and how, not for which set: a new label set, or a renamed one, reads nothing again.
+        """
+        return {
+            name: _source_name(each)
+            for name, each in self.sets.items()
+            if isinstance(each.source, OsmFile | VectorFile)
+        }
+
+    def _of_source(self, source: str) -> LabelSet:
+        return next(self.sets[name] for name, used in self.sources.items() if used == source)
 
     @property
     def catalog(self) -> list[str]:
@@ -111,10 +150,18 @@ class DatasetConfig:
         cells = self.config.cells
         return [*(cells.activity.files if cells.activity else []), *([cells.water.file] if cells.water else [])]
 
+    def family(self, label_set: str) -> str:
+        """The set's name in the config: that of all its years."""
+        return next(name for name, each in self.config.labels.items() if label_set in each.by_year(name))
+
+    def source_files(self, source: str) -> list[str]:
+        """The files that a normalised source is made of; none for a database."""
+        return [str(path) for _, path in _files(self._of_source(source))]
+
     @property
-    def label_files(self) -> list[str]:
-        """The label sources' files."""
-        return sorted({each.source.path for each in self.config.labels.values()})
+    def label_rasters(self) -> list[str]:
+        """The rasters that labels are read from."""
+        return sorted({each.source.path for each in self.sets.values() if isinstance(each.source, RasterFile)})
 
     @staticmethod
     def version(stage: str) -> int:
@@ -146,7 +193,7 @@ class DatasetConfig:
             found.setdefault(tile(name).zone, []).append(name)
         return dict(sorted(found.items()))
 
-    def settings(self, stage: str, tile: str = "", period: str = "", zone: str = "") -> str:
+    def settings(self, stage: str, tile: str = "", period: str = "", zone: str = "", source: str = "") -> str:
         """The settings of a stage for these wildcards, as text.
 
         Raises:
@@ -158,11 +205,14 @@ class DatasetConfig:
             "search": lambda: settings.search_settings(self.config, self.provider, tile, period),
             "mask": lambda: settings.mask_settings(self.config, tile),
             "crop": lambda: settings.crop_settings(self.config, tile, period),
+            "source": lambda: _source(self._of_source(source)),
             "features": lambda: FeaturesSettings(
-                # a reworded licence reads no file again
                 sources={
                     name: each.source.model_copy(update={"licence": ""})
-                    for name, each in sorted(self.config.labels.items())
+                    if isinstance(each.source, Overpass)
+                    else self.sources[name]
+                    for name, each in self.sets.items()
+                    if not isinstance(each.source, RasterFile)
                 }
             ),
             "labels": self._labels,
@@ -180,15 +230,49 @@ class DatasetConfig:
             clip_file, digest, clip = self.config.aoi.file, clip_digest(clip), None
         return CellsSettings(
             seed=self.config.seed, strategy=cells.strategy, size_m=cells.size_m, fraction=cells.fraction,
-            number=cells.number, activity=cells.activity, water=cells.water, clip=clip, clip_file=clip_file, clip_digest=digest,
+            number=cells.number, activity=cells.activity, water=cells.water,
+            labelled_by=cells.labelled_by, clip=clip, clip_file=clip_file, clip_digest=digest,
         )  # fmt: skip
 
     def _labels(self) -> LabelsSettings:
         return LabelsSettings(
             sets={
-                name: LabelSetSettings(
-                    ontology=self.ontologies[name], resolution_m=each.resolution_m, licence=each.source.licence
+                made: LabelSetSettings(
+                    kind=each.source.kind, ontology=self.ontologies.get(family), resolution_m=each.resolution_m,
+                    licence=each.source.licence, family=family, year=each.year, unknown=each.unknown, parcels=each.parcels,
+                    values=each.source.values if isinstance(each.source, VectorFile) else [], regions=each.regions,
+                    raster=each.source if isinstance(each.source, RasterFile) else None,
                 )
-                for name, each in sorted(self.config.labels.items())
+                for family, labels in sorted(self.config.labels.items())
+                for made, each in labels.by_year(family).items()
             }
-        )
+        )  # fmt: skip
+
+
+def _source(labels: LabelSet) -> SourceSettings:
+    """What the stage `source` is told: no licence, and the year only where it chooses features."""
+    source = labels.source
+    if not isinstance(source, OsmFile | VectorFile):
+        raise ValueError(f"a source of kind {source.kind} is not normalised")
+    dated = isinstance(source, VectorFile) and source.year_field is not None
+    return SourceSettings(source=source.model_copy(update={"licence": ""}), year=labels.year if dated else None)
+
+
+def _source_name(labels: LabelSet) -> str:
+    path = labels.source.path if isinstance(labels.source, OsmFile | VectorFile) else ""
+    # a database's address may hold more than its name
+    stem = "postgis" if is_postgis(path) else re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).name.split(".")[0]).strip("-_")
+    return f"{stem or 'source'}-{settings.settings_digest(_source(labels))}"
+
+
+def _files(labels: LabelSet) -> list[tuple[str, Path]]:
+    """(key, path) of the files that a label set names."""
+    source = labels.source
+    named: list[tuple[str, str | None]] = []
+    if not isinstance(source, Overpass) and not is_postgis(source.path):
+        named.append(("source.path", source.path))
+    if isinstance(source, OsmFile | VectorFile) and isinstance(source.extent, str):
+        named.append(("source.extent", source.extent))
+    if isinstance(source, OsmFile | Overpass):
+        named.append(("source.sea", source.sea))
+    return [(key, Path(path)) for key, path in named if path is not None]

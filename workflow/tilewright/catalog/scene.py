@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from tilewright.catalog.radiometry import dn_offset
-from tilewright.config.model import path_safe
+from tilewright.config.base import path_safe
 from tilewright.config.provider import ProviderCollection
 
 # The simulator's items carry a digest of their world here: another world has other pixels under the same ids.

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tilewright.config.model import Activity, Model, Water
+from tilewright.config.base import Model
+from tilewright.config.model import Activity, Water
 
 
 class CellsSettings(Model):
@@ -18,6 +19,7 @@ class CellsSettings(Model):
     number: Annotated[int, Field(gt=0)] | None = Field(None, description="cells to keep, by seeded draw")
     activity: Activity | None = Field(None, description="keep only cells with human activity")
     water: Water | None = Field(None, description="drop cells that are wholly water")
+    labelled_by: str | None = Field(None, description="label set whose features cells must meet")
     clip: str | None = Field(
         None, description="WKT (EPSG:4326) of the AOI within the tile; none where the tile is wholly inside"
     )

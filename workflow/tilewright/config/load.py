@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tilewright.config.label_sets import SOURCE_KINDS
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
 from tilewright.errors import TilewrightError
@@ -17,11 +18,12 @@ M = TypeVar("M", bound=BaseModel)
 
 def _keys_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
     """Names that are allowed where an unknown key stands: the fields of the model at that place."""
+    models = [model]
     for step in location[:-1]:
-        fields = getattr(model, "model_fields", {})
-        if isinstance(step, str) and step in fields:
-            model = _models_in(fields[step].annotation)[0] if _models_in(fields[step].annotation) else None
-    return list(getattr(model, "model_fields", {}))
+        inside = [getattr(each, "model_fields", {}).get(step) for each in models]
+        if found := [inner for field in inside if field is not None for inner in _models_in(field.annotation)]:
+            models = found
+    return list(dict.fromkeys(name for each in models for name in getattr(each, "model_fields", {})))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -30,16 +32,30 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
 
 
+def _without_tags(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The keys that a user wrote: pydantic adds which form of `periods`, `source` or `extent` it took them for."""
+    tags = {"periods": ("list", "span"), "source": SOURCE_KINDS, "extent": ("box", "file")}
+    return tuple(
+        step for at, step in enumerate(location) if not (at > 0 and step in tags.get(str(location[at - 1]), ()))
+    )
+
+
 def _explain(error: Any, model: type[BaseModel]) -> str:
     """One line for one pydantic error: the key as a user writes it, and what is wrong."""
-    # "list" and "span" are the tags of the two forms of `periods`, no keys of the user's.
-    location = tuple(step for at, step in enumerate(error["loc"]) if not (at == 1 and step in ("list", "span")))
+    location = _without_tags(error["loc"])
     key = ".".join(map(str, location))
     if error["type"] == "extra_forbidden":
         allowed = _keys_at(model, location)
         near = difflib.get_close_matches(str(location[-1]), allowed, 1)
         mend = f"did you mean {near[0]}?" if near else f"known here: {', '.join(allowed)}" if allowed else "remove it"
         return f"{key}: unknown key; {mend}"
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found") and location[-1:] == ("source",):
+        kind = error["input"].get("kind") if isinstance(error["input"], dict) else None
+        return (
+            f"{key}.kind: {kind!r} is none of {', '.join(SOURCE_KINDS)}"
+            if kind
+            else f"{key}.kind: is missing; one of {', '.join(SOURCE_KINDS)}"
+        )
     if error["type"] == "missing":
         return f"{key}: is missing; add it (see config/README.md)"
     if location[:1] == ("provider",) and error["type"] in ("string_type", "dict_type"):

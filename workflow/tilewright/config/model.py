@@ -3,51 +3,22 @@
 `config/README.md` is generated from these models (`tilewright reference`).
 """
 
-import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tilewright.config.bands import COLLECTION_BANDS, SCL_RESOLUTION
+from tilewright.config.base import Box, Fraction, Model, Name, TileName
+from tilewright.config.label_sets import LabelSet, VectorFile
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-TileName = Annotated[str, Field(pattern=r"^(0[1-9]|[1-5][0-9]|60)[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]$")]
 SclClass = Annotated[int, Field(ge=0, le=11)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-def _divides_ten(value: int) -> int:
-    if value not in (1, 2, 5, 10):
-        raise ValueError(f"{value} does not divide 10: use 10, 5, 2 or 1")
-    return value
-
-
-LabelResolution = Annotated[int, AfterValidator(_divides_ten)]
-
-
-class Model(BaseModel):
-    """Base of every settings model: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _box(bbox: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
-    if bbox is not None:
-        west, south, east, north = bbox
-        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= 90 and -90 <= north <= 90):
-            raise ValueError("is west, south, east, north in degrees, within ±180 and ±90")
-        if south >= north:
-            raise ValueError(f"south {south} is not below north {north}: write west, south, east, north")
-        if west == east:
-            raise ValueError(f"west and east are both {west}: write west, south, east, north")
-    return bbox
 
 
 class Aoi(Model):
     """The area of interest. Give exactly one key. Only cells wholly inside it are made."""
 
-    bbox: tuple[float, float, float, float] | None = Field(
+    bbox: Box | None = Field(
         None, description="west, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian"
     )
     file: str | None = Field(
@@ -60,11 +31,6 @@ class Aoi(Model):
         if sum(value is not None for value in (self.bbox, self.file, self.tiles)) != 1:
             raise ValueError("give exactly one of bbox, file, tiles")
         return self
-
-    @field_validator("bbox")
-    @classmethod
-    def _ordered(cls, bbox: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
-        return _box(bbox)
 
 
 class Collection(Model):
@@ -110,6 +76,10 @@ class Cells(Model):
     number: Annotated[int, Field(gt=0)] | None = Field(None, description="cells to keep in a tile, by seeded draw")
     activity: Activity | None = Field(None, description="keep only cells with human activity")
     water: Water | None = Field(None, description="drop cells that are wholly water")
+    labelled_by: Name | None = Field(
+        None,
+        description="keep only cells that a feature of this label set (of a `vector` source) meets: those with ground truth",
+    )
 
     @model_validator(mode="after")
     def _fraction_or_number(self) -> Self:
@@ -240,36 +210,6 @@ Periods = Annotated[
 ]
 
 
-ODBL = "© OpenStreetMap contributors, ODbL 1.0"
-
-
-class LabelSource(Model):
-    """Where vector labels come from."""
-
-    kind: Literal["pbf", "osm_xml"] = Field(
-        description="pbf: an OpenStreetMap extract; osm_xml: a small .osm file, read by osmnx"
-    )
-    path: str = Field(description="the file")
-    licence: str = Field(ODBL, description="licence and credit, as shown in stores and the report")
-    extent: tuple[float, float, float, float] | None = Field(
-        None,
-        description="west, south, east, north in degrees that the extract covers; default: the box in the file's header",
-    )
-
-    @field_validator("extent")
-    @classmethod
-    def _ordered(cls, extent: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
-        return _box(extent)
-
-
-class LabelSet(Model):
-    """One labelling of every cell."""
-
-    source: LabelSource = Field(description="where the features come from")
-    ontology: str = Field(description="a file's path, or the name of one in config/ontologies")
-    resolution_m: LabelResolution = Field(10, description="pixel size of the label arrays in metres; a divisor of 10")
-
-
 class Shares(Model):
     """Shares of the splits; they sum to 1."""
 
@@ -355,8 +295,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         self._check_bands()
-        if "series" in self.labels:
-            raise ValueError("labels.series: the name is taken by the imagery's columns in the index; use another")
+        self._check_labels()
         names = [period.name for period in self.all_periods()]
         if not names:
             raise ValueError("periods: is empty; give at least one period")
@@ -367,6 +306,30 @@ class Config(Model):
                 "simulate: is needed with `provider: simulated`; describe a world or name another provider"
             )
         return self
+
+    def _check_labels(self) -> None:
+        if "series" in self.labels:
+            raise ValueError("labels.series: the name is taken by the imagery's columns in the index; use another")
+        named = [each for name, label_set in self.labels.items() for each in label_set.by_year(name)]
+        if doubled := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"labels.{doubled[0]}: is also what `years` makes of another set; rename it")
+        wanted = self.cells.labelled_by
+        if wanted is not None:
+            sets = self.label_sets()
+            if wanted not in sets:
+                raise ValueError(
+                    f"cells.labelled_by: {wanted!r} is no label set; there are {', '.join(sets) or 'none'}"
+                )
+            if not isinstance(sets[wanted].source, VectorFile):
+                raise ValueError(
+                    f"cells.labelled_by: {wanted} is of kind {sets[wanted].source.kind}; only `vector` will do"
+                )
+
+    def label_sets(self) -> dict[str, LabelSet]:
+        """The label sets, those of several years expanded, by name."""
+        return {
+            each: made for name, labels in sorted(self.labels.items()) for each, made in labels.by_year(name).items()
+        }
 
     def _check_bands(self) -> None:
         if unknown := sorted(set(self.collections) - set(COLLECTION_BANDS)):
@@ -399,8 +362,3 @@ class Config(Model):
     def period(self, name: str) -> Period:
         """The period called `name`."""
         return next(period for period in self.all_periods() if period.name == name)
-
-
-def path_safe(name: str) -> bool:
-    """Whether `name` (a scene id, a tile) may become part of a path or a key: no separators, no leading dot."""
-    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) is not None and ".." not in name

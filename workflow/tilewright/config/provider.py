@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tilewright.config.model import Model
+from tilewright.config.base import Model
 
 Radiometry = Literal["harmonised", "earth-search-l2a", "baseline"]
 
