@@ -10,11 +10,15 @@ import pytest
 import shapely
 from osmium.osm.mutable import Node, Way
 
-from tilewright.config.label_settings import FeaturesSettings
-from tilewright.config.model import LabelSource
+from tilewright.config.label_sets import OsmFile, Overpass
+from tilewright.config.label_settings import FeaturesSettings, SourceSettings
 from tilewright.errors import TilewrightError
-from tilewright.stages.features import MARGIN_M, cells_boxes, make_features
+from tilewright.grid.boxes import cells_boxes
+from tilewright.stages import features as stage
+from tilewright.stages.features import MARGIN_M, make_features
+from tilewright.stages.source import ODBL_NOTICE, make_source
 from tilewright.store import read_table, table_metadata, write_table
+from tilewright.store.features import read_features
 
 EPSG, ULX, ULY = 32632, 538_560, 5_221_440
 
@@ -62,8 +66,12 @@ def square(x: float, y: float, side: float) -> list[tuple[float, float]]:
     return [(x, y), (x + side, y), (x + side, y + side), (x, y + side), (x, y)]
 
 
-def settings(path: Path, **more) -> FeaturesSettings:
-    return FeaturesSettings(sources={"osm": LabelSource(kind="pbf", path=str(path), **more)})
+def cut(cells: Path, pbf: Path, output: Path, sets: tuple[str, ...] = ("osm",), **more) -> gpd.GeoDataFrame:
+    """Normalise `pbf`, cut it to the cells for each of the label sets, and read the result."""
+    source = output.with_name("region.parquet")
+    make_source(SourceSettings(source=OsmFile(kind="pbf", path=str(pbf), **more)), source)
+    make_features(cells, {"region": source}, FeaturesSettings(sources=dict.fromkeys(sets, "region")), output)
+    return read_table(output)
 
 
 def test_margin_and_enclosing_areas(tmp_path):
@@ -80,60 +88,97 @@ def test_margin_and_enclosing_areas(tmp_path):
             (6, {"highway": "track"}, [(ULX - 5_000, ULY - 5_000), (ULX + 5_000, ULY + 5_000)]),
         ],
     )
-    make_features(cells, settings(pbf), tmp_path / "features.parquet")
-    table = read_table(tmp_path / "features.parquet")
-    assert table["osm_id"].tolist() == [1, 3, 5, 6]
+    table = cut(cells, pbf, tmp_path / "features.parquet")
+    assert table["source_id"].tolist() == [1, 3, 5, 6]
     assert table["kind"].tolist() == ["area", "area", "area", "line"]
-    assert list(table.columns) == ["label_set", "osm_type", "osm_id", "kind", "tags", "geometry"]
+    assert list(table.columns) == ["label_set", "source_type", "source_id", "kind", "tags", "geometry"]
     assert table.crs.to_epsg() == 4326
     assert table.geometry.iloc[2].area == pytest.approx(0.048, rel=0.1)  # whole, not cut
 
 
 def test_metadata(tmp_path):
     cells = write_cells(tmp_path / "cells.parquet", [(ULX, ULY)])
-    pbf = write_pbf(
-        tmp_path / "a.osm.pbf", [(1, {"building": "house"}, square(ULX, ULY - 900, 10))], box=(9, 47, 10, 48)
-    )
-    make_features(cells, settings(pbf), tmp_path / "features.parquet")
-    said = table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]
+    ways = [
+        (1, {"building": "house"}, square(ULX, ULY - 900, 10)),
+        (2, {"building": "yes"}, square(ULX, ULY - 90_000, 10)),
+    ]
+    pbf = write_pbf(tmp_path / "a.osm.pbf", [*ways, (3, {"highway": "path"}, [(ULX, ULY)] * 2)], box=(9, 47, 10, 48))
+    cut(cells, pbf, tmp_path / "features.parquet")
+    document = table_metadata(tmp_path / "features.parquet")
+    assert document["margin_m"] == MARGIN_M == 640
+    said = document["label_sets"]["osm"]
+    ((west, south, east, north),) = cells_boxes(read_table(cells), MARGIN_M)
+    assert shapely.from_wkt(said.pop("extent")).equals(shapely.box(west, south, east, north))  # clipped to the boxes
     assert said == {
-        "source": "a.osm.pbf", "kind": "pbf", "snapshot": None, "extent": [9.0, 47.0, 10.0, 48.0],
-        "counts": {"area": 1, "line": 0, "point": 0}, "rejects": {}, "repaired": 0,
+        "source": "a.osm.pbf", "kind": "pbf", "snapshot": None, "counts": {"area": 1, "line": 0, "point": 0},
+        "rejects": {"no_length": 1}, "repaired": 0, "notice": ODBL_NOTICE,
     }  # fmt: skip
-    make_features(cells, settings(pbf, extent=(9.5, 47.1, 9.6, 47.2)), tmp_path / "features.parquet")
-    assert table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]["extent"] == [9.5, 47.1, 9.6, 47.2]
+    half = (9.0, 47.0, (west + east) / 2, 48.0)
+    cut(cells, pbf, tmp_path / "features.parquet", extent=half)
+    extent = shapely.from_wkt(table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]["extent"])
+    assert extent.bounds == pytest.approx((west, south, half[2], north), abs=1e-12)
+    cut(cells, pbf, tmp_path / "features.parquet", extent=(1.0, 1.0, 2.0, 2.0))
+    assert table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]["extent"] == "POLYGON EMPTY"
+    bare = write_pbf(tmp_path / "a.osm.pbf", ways)
+    cut(cells, bare, tmp_path / "features.parquet")
+    assert table_metadata(tmp_path / "features.parquet")["label_sets"]["osm"]["extent"] is None
 
 
-def test_two_label_sets_and_same_bytes(tmp_path):
+def test_rows_are_those_of_the_source(tmp_path):
+    corners = [(ULX, ULY), (ULX + 5_760, ULY - 3_840)]
+    cells = write_cells(tmp_path / "cells.parquet", corners)
+    ways = [(n, {"building": str(n)}, square(ULX + 97 * n - 9_000, ULY - 41 * n, 10 + n)) for n in range(1, 180)]
+    table = cut(cells, write_pbf(tmp_path / "a.osm.pbf", ways), tmp_path / "features.parquet")
+    assert 50 < len(table) < 179
+    near = read_features(tmp_path / "region.parquet", cells_boxes(read_table(cells), MARGIN_M))
+    assert table.drop(columns="label_set").equals(near)
+    assert sorted(gpd.read_parquet(tmp_path / "features.parquet")["source_id"]) == table["source_id"].tolist()
+    few = gpd.read_parquet(tmp_path / "features.parquet", bbox=near.geometry.iloc[3].bounds)
+    assert 0 < len(few) < len(table)
+
+
+def test_two_label_sets_and_same_bytes(tmp_path, monkeypatch):
     cells = write_cells(tmp_path / "cells.parquet", [(ULX, ULY)])
     pbf = write_pbf(
         tmp_path / "a.osm.pbf", [(n, {"building": "yes"}, square(ULX + 20 * n, ULY - 900, 10)) for n in range(1, 9)]
     )
-    source = LabelSource(kind="pbf", path=str(pbf))
-    for name in ("one", "two"):
-        make_features(cells, FeaturesSettings(sources={"zeta": source, "alpha": source}), tmp_path / name)
+    read = []
+    monkeypatch.setattr(stage, "read_arrow", lambda *a, _read=stage.read_arrow: read.append(1) or _read(*a))
+    table = cut(cells, pbf, tmp_path / "one", ("zeta", "alpha"))
+    assert len(read) == 1  # once for both
+    cut(cells, pbf, tmp_path / "two", ("alpha", "zeta"))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    table = read_table(tmp_path / "one")
     assert table["label_set"].tolist() == ["alpha"] * 8 + ["zeta"] * 8
-    assert table["osm_id"].tolist() == [*range(1, 9)] * 2
+    assert table["source_id"].tolist() == [*range(1, 9)] * 2
 
 
 def test_tile_without_cells(tmp_path):
     cells = write_cells(tmp_path / "cells.parquet", [])
-    make_features(cells, settings(tmp_path / "never-read.osm.pbf"), tmp_path / "features.parquet")
-    table = read_table(tmp_path / "features.parquet")
+    pbf = write_pbf(tmp_path / "a.osm.pbf", [(1, {"building": "house"}, square(ULX, ULY, 10))], box=(9, 47, 10, 48))
+    table = cut(cells, pbf, tmp_path / "features.parquet")
     assert len(table) == 0
-    assert list(table.columns) == ["label_set", "osm_type", "osm_id", "kind", "tags", "geometry"]
+    assert list(table.columns) == ["label_set", "source_type", "source_id", "kind", "tags", "geometry"]
     said = table_metadata(tmp_path / "features.parquet")
-    assert said["reason"] == "the tile has no cells, so the sources were not read"
+    assert said["reason"] == "the tile has no cells"
     assert said["label_sets"]["osm"]["counts"] == {"area": 0, "line": 0, "point": 0}
+    # An API is not asked.
+    api = Overpass(kind="overpass", url="http://127.0.0.1:9/api")
+    make_features(cells, {}, FeaturesSettings(sources={"asked": api}), tmp_path / "asked.parquet")
+    said = table_metadata(tmp_path / "asked.parquet")["label_sets"]["asked"]
+    assert (said["kind"], said["source"]) == ("overpass", "127.0.0.1:9")
+
+
+def test_no_feature_sources(tmp_path):
+    cells = write_cells(tmp_path / "cells.parquet", [(ULX, ULY)])
+    make_features(cells, {}, FeaturesSettings(sources={}), tmp_path / "features.parquet")
+    assert len(read_table(tmp_path / "features.parquet")) == 0
+    assert table_metadata(tmp_path / "features.parquet")["label_sets"] == {}
 
 
 def test_cells_without_features(tmp_path):
     cells = write_cells(tmp_path / "cells.parquet", [(ULX, ULY)])
     pbf = write_pbf(tmp_path / "a.osm.pbf", [(1, {"building": "house"}, square(ULX - 50_000, ULY, 10))])
-    make_features(cells, settings(pbf), tmp_path / "features.parquet")
-    table = read_table(tmp_path / "features.parquet")
+    table = cut(cells, pbf, tmp_path / "features.parquet")
     assert len(table) == 0 and "reason" not in table_metadata(tmp_path / "features.parquet")
 
 
@@ -144,7 +189,7 @@ def test_antimeridian(tmp_path, epsg, lon):
     x, y = to_utm.transform(180.0, -17.0)
     corners = [(round(x) - 5_000, round(y)), (round(x) + 3_000, round(y))]
     cells = write_cells(tmp_path / "cells.parquet", corners, epsg)
-    boxes = cells_boxes(read_table(cells))
+    boxes = cells_boxes(read_table(cells), MARGIN_M)
     assert [(round(west, 1), round(east, 1)) for west, _, east, _ in boxes] == [(179.9, 180.0), (-180.0, -179.9)]
     pbf = write_pbf(
         tmp_path / "a.osm.pbf",
@@ -155,8 +200,7 @@ def test_antimeridian(tmp_path, epsg, lon):
         ],
         epsg=epsg,
     )
-    make_features(cells, settings(pbf), tmp_path / "features.parquet")
-    assert read_table(tmp_path / "features.parquet")["osm_id"].tolist() == [1, 2]
+    assert cut(cells, pbf, tmp_path / "features.parquet")["source_id"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +208,9 @@ def test_antimeridian(tmp_path, epsg, lon):
 )
 def test_box_holds_all_cells_and_the_margin(epsg, ulx, uly, tmp_path):
     corners = [(ulx, uly), (ulx + 107_520, uly), (ulx, uly - 107_520), (ulx + 107_520, uly - 107_520)]
-    ((west, south, east, north),) = cells_boxes(read_table(write_cells(tmp_path / "cells.parquet", corners, epsg)))
+    ((west, south, east, north),) = cells_boxes(
+        read_table(write_cells(tmp_path / "cells.parquet", corners, epsg)), MARGIN_M
+    )
     rng = np.random.default_rng(3)
     side = 107_520 + 1_920 + 2 * MARGIN_M
     edge = rng.uniform(0, side, 4_000)
@@ -181,22 +227,24 @@ def test_box_holds_all_cells_and_the_margin(epsg, ulx, uly, tmp_path):
     )
 
 
-def test_osm_xml_source(shared_data, tmp_path):
-    x, y = pyproj.Transformer.from_crs(4326, 32635, always_xy=True).transform(26.243, 50.6136)
-    cells = write_cells(tmp_path / "cells.parquet", [(round(x) - 960, round(y) + 960)], 32635)
-    source = LabelSource(kind="osm_xml", path=str(shared_data / "osm" / "small-map.osm"))
-    make_features(cells, FeaturesSettings(sources={"osm": source}), tmp_path / "features.parquet")
-    table = read_table(tmp_path / "features.parquet")
-    assert table["tags"].str.contains('"building":"yes"').any()
-
-
-def test_broken_source_leaves_nothing(tmp_path):
+def test_bad_sources(tmp_path):
     cells = write_cells(tmp_path / "cells.parquet", [(ULX, ULY)])
-    (tmp_path / "bad.osm.pbf").write_bytes(b"no")
-    with pytest.raises(TilewrightError, match=r"bad\.osm\.pbf"):
-        make_features(cells, settings(tmp_path / "bad.osm.pbf"), tmp_path / "features.parquet")
-    with pytest.raises(TilewrightError, match="no such file"):
-        make_features(cells, settings(tmp_path / "none.osm.pbf"), tmp_path / "features.parquet")
+    pbf = write_pbf(tmp_path / "a.osm.pbf", [(1, {"building": "house"}, square(ULX, ULY - 900, 10))])
+    cut(cells, pbf, tmp_path / "features.parquet")
+    (tmp_path / "features.parquet").unlink()
+    source = tmp_path / "region.parquet"
+    settings = FeaturesSettings(sources={"osm": "region"})
+
+    def refused(sources: dict[str, Path], match: str) -> None:
+        with pytest.raises(TilewrightError, match=match):
+            make_features(cells, sources, settings, tmp_path / "features.parquet")
+
+    refused({}, r"labels\.osm: region\.parquet was not handed over")
+    refused({"region": tmp_path / "none.parquet"}, r"none\.parquet is missing: run the rule")
+    write_table(read_table(source), source, {"format": "tilewright-features-0"})
+    refused({"region": source}, r"region\.parquet is of another version: delete it and run again")
+    source.write_bytes(source.read_bytes()[:-100])
+    refused({"region": source}, r"region\.parquet cannot be read .* delete it and run again")
     with pytest.raises(TilewrightError, match=r"absent\.parquet is missing"):
-        make_features(tmp_path / "absent.parquet", settings(tmp_path / "none.osm.pbf"), tmp_path / "features.parquet")
-    assert {path.name for path in tmp_path.iterdir()} == {"cells.parquet", "bad.osm.pbf"}
+        make_features(tmp_path / "absent.parquet", {"region": source}, settings, tmp_path / "features.parquet")
+    assert {path.name for path in tmp_path.iterdir()} == {"cells.parquet", "a.osm.pbf", "region.parquet"}

@@ -1,119 +1,106 @@
-"""The stage `features`: the vector labels around a tile's cells, normalised.
+"""The stage `features`: the vector labels around a tile's cells.
 
-cells.parquet, extract  →  features.parquet
+cells.parquet, sources/<name>.parquet or an Overpass API  →  features.parquet
 
 The table keeps every object that could matter to some ontology, whole: an object is taken by its bounding box, so that a
 wood around a cell survives although none of its vertices is near.
 """
 
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import geopandas as gpd
-import numpy as np
-import pandas as pd
-import pyproj
+import pyarrow as pa
+import shapely
 
+from tilewright.config.label_sets import Overpass
 from tilewright.config.label_settings import FeaturesSettings
-from tilewright.config.model import LabelSource
-from tilewright.store import read_table, write_table
-from tilewright.vector.ontology import MAX_DILATE_M
-from tilewright.vector.osm import COLUMNS, Box, Extract
-
-# Features this far outside the cells can still reach them by dilation.
-MARGIN_M: Final = MAX_DILATE_M
-# Parallels and meridians bend in UTM: the outline is followed at this many points a side, and the degrees below added,
-# which exceed what a side bends by between two of them (a tile is 110 km: 0.3 m).
-_POINTS: Final = 65
-_SLACK_DEG: Final = 1e-4
+from tilewright.errors import TilewrightError
+from tilewright.grid.boxes import Box, cells_boxes
+from tilewright.store import read_table, table_metadata
+from tilewright.store.features import FeatureWriter, read_arrow, write_arrow
+from tilewright.vector.features import SourceFacts
+from tilewright.vector.ontology import MARGIN_M
 
 
-def cells_boxes(cells: pd.DataFrame) -> list[Box]:
-    """Longitude/latitude boxes (two across the antimeridian) around all cells and MARGIN_M more.
+def make_features(cells: Path, sources: Mapping[str, Path], settings: FeaturesSettings, output: Path) -> None:
+    """Write `output` (GeoParquet, EPSG:4326): a row per label set and object, sorted by label_set, source_type, source_id.
+
+    Columns: label_set, source_type (node, way, relation, sea, row), source_id, kind (area, line, point), tags (JSON, sorted
+    keys), geometry, bbox. The table's metadata says per label set: source, kind, snapshot, extent (WKT, the part near the
+    cells), counts (near the cells), rejects, repaired (of the whole source), notice.
 
     Args:
-        cells: columns epsg, ulx, uly, size_m (metres, upper-left corner).
-    """
-    west, east, south, north = np.inf, -np.inf, np.inf, -np.inf
-    middle: float | None = None  # longitudes are counted from here, so that ±180 is no border
-    for epsg in sorted(set(cells["epsg"].astype(int).tolist())):
-        group = cells[cells["epsg"] == epsg]
-        left, right = group["ulx"].min() - MARGIN_M, (group["ulx"] + group["size_m"]).max() + MARGIN_M
-        bottom, top = (group["uly"] - group["size_m"]).min() - MARGIN_M, group["uly"].max() + MARGIN_M
-        across, up = np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS)
-        x = np.concatenate([across, across, np.full(_POINTS, left), np.full(_POINTS, right)])
-        y = np.concatenate([np.full(_POINTS, bottom), np.full(_POINTS, top), up, up])
-        lon, lat = pyproj.Transformer.from_crs(epsg, 4326, always_xy=True).transform(x, y)
-        middle = float(lon[0]) if middle is None else middle
-        lon = (lon - middle + 180) % 360 + middle - 180
-        west, east = min(west, lon.min()), max(east, lon.max())
-        south, north = min(south, lat.min()), max(north, lat.max())
-    if middle is None:
-        return []
-    return _split(west - _SLACK_DEG, south - _SLACK_DEG, east + _SLACK_DEG, north + _SLACK_DEG)
-
-
-def _split(west: float, south: float, east: float, north: float) -> list[Box]:
-    if west < -180:
-        return [(west + 360, south, 180.0, north), (-180.0, south, east, north)]
-    if east > 180:
-        return [(west, south, 180.0, north), (-180.0, south, east - 360, north)]
-    return [(west, south, east, north)]
-
-
-def read_source(source: LabelSource, boxes: list[Box]) -> Extract:
-    """Read the objects of one source that meet `boxes`.
+        cells: the tile's cells.
+        sources: by name, the tables that the stage `source` made.
+        settings: which label set is of which.
+        output: the table.
 
     Raises:
-        TilewrightError: where the file is missing, broken or of another kind.
+        TilewrightError: where `cells` or a source is missing, damaged or of another version, or an API does not answer.
     """
-    if source.kind == "pbf":
-        from tilewright.vector.osm import read_pbf
-
-        return read_pbf(source.path, boxes)
-    from tilewright.vector.osm_xml import read_osm_xml
-
-    return read_osm_xml(source.path, boxes)
-
-
-def make_features(cells: Path, settings: FeaturesSettings, output: Path) -> None:
-    """Write `output` (GeoParquet, EPSG:4326): a row per label set and object, sorted by label_set, osm_type, osm_id.
-
-    Columns: label_set, osm_type (node, way, relation), osm_id, kind (area, line, point), tags (JSON, sorted keys),
-    geometry. The table's metadata says per label set: source, snapshot, extent, counts, rejects, repaired.
-
-    Raises:
-        TilewrightError: where `cells` or a source is missing, broken or of another kind.
-    """
-    table = read_table(cells)
-    boxes = cells_boxes(table)
-    frames: list[gpd.GeoDataFrame] = []
-    about: dict[str, dict[str, Any]] = {}
-    read: dict[tuple[str, str], Extract] = {}  # two label sets may differ in ontology alone
+    boxes = cells_boxes(read_table(cells), MARGIN_M)
+    tables: dict[str, pa.Table] = {}
+    told: dict[str, Any] = {}
+    read: dict[str, tuple[pa.Table, dict[str, Any]]] = {}  # two label sets may differ in ontology alone
+    output.parent.mkdir(parents=True, exist_ok=True)
     for name, source in sorted(settings.sources.items()):
-        key = (source.kind, source.path)
-        if boxes and key not in read:
-            read[key] = read_source(source, boxes)
-        extract = read.get(key)
-        extent = source.extent or (extract.box if extract else None)
-        about[name] = {
-            "source": Path(source.path).name,
-            "kind": source.kind,
-            "snapshot": extract.snapshot if extract else None,
-            "extent": list(extent) if extent else None,
-            "counts": {
-                kind: int((extract.features["kind"] == kind).sum()) if extract else 0
-                for kind in ("area", "line", "point")
-            },
-            "rejects": extract.rejects if extract else {},
-            "repaired": extract.repaired if extract else 0,
-        }
-        if extract:
-            frames.append(extract.features.assign(label_set=name))
-    empty = gpd.GeoDataFrame({"label_set": [], **{column: [] for column in COLUMNS}}, geometry=[], crs="EPSG:4326")
-    features = pd.concat(frames, ignore_index=True) if frames else empty
-    features = features.astype({"label_set": str, "osm_type": str, "osm_id": "int64", "kind": str, "tags": str})
-    metadata: dict[str, Any] = {"margin_m": MARGIN_M, "label_sets": about}
+        key = source if isinstance(source, str) else source.model_dump_json()
+        if key not in read:
+            read[key] = (
+                _asked(source, boxes, output.parent)
+                if isinstance(source, Overpass)
+                else _cut(name, source, sources, boxes)
+            )
+        tables[name], told[name] = read[key]
+    metadata: dict[str, Any] = {"margin_m": MARGIN_M, "label_sets": told}
     if not boxes:
-        metadata["reason"] = "the tile has no cells, so the sources were not read"
-    write_table(features[["label_set", *COLUMNS, "geometry"]], output, metadata)
+        metadata["reason"] = "the tile has no cells"
+    write_arrow(tables, output, metadata)
+
+
+def _cut(
+    label_set: str, source: str, sources: Mapping[str, Path], boxes: Sequence[Box]
+) -> tuple[pa.Table, dict[str, Any]]:
+    """The features of a normalised source that meet the boxes."""
+    if source not in sources:
+        raise TilewrightError(f"labels.{label_set}: {source}.parquet was not handed over: run the rule source first")
+    return _near(sources[source], boxes)
+
+
+def _asked(source: Overpass, boxes: Sequence[Box], folder: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """The features that an API has in the boxes; it is not asked where there are none."""
+    from tilewright.stages.source import about
+    from tilewright.vector.overpass import OverpassReader, host
+
+    with tempfile.TemporaryDirectory(prefix=".overpass-", dir=folder) as scratch:
+        table = Path(scratch) / "answer.parquet"
+        with FeatureWriter(table) as writer:
+            facts = SourceFacts(None, None)
+            if boxes:
+                reader = OverpassReader(source, boxes, Path(scratch) / "work")
+                for batch in reader.batches():
+                    writer.add(batch)
+                facts = reader.facts()
+            writer.finish(about(host(source.url), source.kind, facts))
+        return _near(table, boxes)
+
+
+def _near(path: Path, boxes: Sequence[Box]) -> tuple[pa.Table, dict[str, Any]]:
+    table = read_arrow(path, boxes)
+    told = {name: value for name, value in table_metadata(path).items() if name != "format"}
+    kinds = table["kind"].to_pandas().value_counts()
+    told["counts"] = {kind: int(kinds.get(kind, 0)) for kind in ("area", "line", "point")}
+    told["extent"] = _clipped(told["extent"], boxes)
+    return table, told
+
+
+def _clipped(extent: str | None, boxes: Sequence[Box]) -> str | None:
+    """The part of an extent (WKT) in the boxes; an empty polygon where it has none, None where it is unknown."""
+    if extent is None:
+        return None
+    ground = shapely.intersection(shapely.from_wkt(extent), shapely.union_all([shapely.box(*box) for box in boxes]))
+    parts = shapely.get_parts(shapely.get_parts(ground))
+    areas = shapely.union_all(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
+    return "POLYGON EMPTY" if areas.is_empty else shapely.to_wkt(areas, rounding_precision=-1)

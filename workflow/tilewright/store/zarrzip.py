@@ -137,7 +137,7 @@ class StoreWriter:
         chunks: tuple[int, ...],
         dims: tuple[str, ...],
         attrs: dict[str, Any] | None = None,
-        fill_value: int = 0,
+        fill_value: float = 0,
         packing: Packing = KEPT,
     ) -> None:
         """Declare array `name` ("group/sub/name"). Chunks that are never put read as `fill_value`."""

@@ -1,8 +1,12 @@
 """What OSM tags say about an object before any ontology is asked: does it matter for labels, is it an area."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+
+from tilewright.vector.hidden import HIDING_KEYS, LIFECYCLE
 
 # Objects with none of these keys are never kept. The list is fixed, and broader than any one ontology, so that editing an
 # ontology never reads the extract again. Left out on purpose: `boundary` (administrative outlines are no ground cover,
@@ -13,6 +17,18 @@ LABEL_KEYS: Final[tuple[str, ...]] = (
     "landcover", "landuse", "leisure", "man_made", "military", "natural", "office", "place", "power", "public_transport",
     "railway", "shop", "sport", "surface", "tourism", "water", "waterway", "wetland",
 )  # fmt: skip
+
+# Kept beside a key above, never for their own sake: what hides an object (`hidden.py`), and what tells one wood, field or basin
+# from another. Names, addresses and references are let go, so that a region has a few thousand different sets of tags rather
+# than one for each object. An ontology can look at LABEL_KEYS and these.
+DETAIL_KEYS: Final[tuple[str, ...]] = (
+    "aerodrome", "aerodrome:type", "area", "basin", "bridge", "content", "covered", "crop", "cutting", "embankment",
+    "farmland", "footway", "garden:type", "generator:method", "generator:source", "grassland", "indoor", "industrial",
+    "intermittent", "junction", "leaf_cycle", "leaf_type", "level", "meadow", "orchard", "plant:source", "produce",
+    "reservoir_type", "residential", "salt", "seasonal", "service", "substance", "substation", "tidal", "tracktype", "trees",
+    *HIDING_KEYS,
+)  # fmt: skip
+KEPT_KEYS: Final = frozenset(LABEL_KEYS) | frozenset(DETAIL_KEYS)
 
 
 @dataclass(frozen=True)
@@ -73,3 +89,22 @@ def closed_way_is_area(tags: Mapping[str, str]) -> bool:
     if tags.get("area") == "no":
         return False
     return any(key in POLYGON_RULES and POLYGON_RULES[key](value) for key, value in tags.items())
+
+
+# `disused:building` says something of an object that has `building` too.
+_STATES: Final = {f"{state}:{key}": key for state in LIFECYCLE for key in LABEL_KEYS}
+# What `described` looks at; whoever calls it leaves the other tags out, so that equal answers share one entry of its cache.
+LOOKED_AT: Final = KEPT_KEYS | frozenset(POLYGON_RULES) | frozenset(_STATES)
+
+
+def document(tags: Mapping[str, str]) -> str:
+    """Tags as a feature table keeps them: JSON with sorted keys."""
+    return json.dumps(dict(tags), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@lru_cache(maxsize=200_000)
+def described(tags: tuple[tuple[str, str], ...]) -> tuple[str, bool]:
+    """The document of those of `tags` that are kept, and whether a closed way that has `tags` is an area."""
+    found = dict(tags)
+    kept = {key: value for key, value in found.items() if key in KEPT_KEYS or _STATES.get(key) in found}
+    return document(kept), closed_way_is_area(found)
