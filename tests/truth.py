@@ -199,8 +199,8 @@ def slow_labels(
     to_utm = pyproj.Transformer.from_crs(4326, int(row["epsg"]), always_xy=True)
     channels = [each["name"] for each in ontology["channels"]]
     labels, rank = np.full((len(channels), wide, wide), 255), np.full((len(channels), wide, wide), -1)
-    evidence: dict[str, np.ndarray] = {}
-    doubtful = np.zeros((wide, wide), bool)
+    evidence: dict[tuple[str, str], np.ndarray] = {}
+    doubtful = {name: np.zeros((wide, wide), bool) for name in channels}
     none = {name: np.zeros((wide, wide), bool) for name in channels}
     for tags, kind, lonlat in features:
         geometry = shapely.transform(lonlat, lambda xy: np.column_stack(to_utm.transform(xy[:, 0], xy[:, 1])))
@@ -219,10 +219,12 @@ def slow_labels(
                 burned = disk(burned, rule.get("dilate_m", 0) / step)
                 wins = burned & (rank[at] < category["precedence"])
                 labels[at][wins], rank[at][wins] = category["value"], category["precedence"]
-                if not rule.get("implies_none", True):
-                    doubtful |= burned
-                elif kind == "area":
-                    evidence[category["name"]] = evidence.get(category["name"], np.zeros((wide, wide), bool)) | inside
+                implied = rule.get("implies_none", category.get("implies_none", []))
+                for name in set(category.get("implies_none", [])) - set(implied):
+                    doubtful[name] |= burned
+                for name in implied if kind == "area" else []:
+                    key = (category["name"], name)
+                    evidence[key] = evidence.get(key, np.zeros((wide, wide), bool)) | inside
         for channel in ontology["channels"]:
             if kind == "area" and any(fits(tags, rule) for rule in channel.get("none", [])):
                 none[channel["name"]] |= inside
@@ -230,17 +232,25 @@ def slow_labels(
     home = {each["name"]: channels.index(each["channel"]) for each in ontology["categories"]}
     for at, channel in enumerate(ontology["channels"]):
         known = np.zeros((wide, wide), bool)
-        for name in channel.get("implies_none", []):
-            if name in evidence:
-                agreeing = [value[each] for each in channel["implies_none"] if home[each] == home[name]]
-                known |= evidence[name] & np.isin(labels[home[name]], agreeing)
-        known &= ~doubtful
+        implying = [each for each in ontology["categories"] if implies(each, channel["name"])]
+        for category in implying:
+            own = home[category["name"]]
+            agreeing = [value[each["name"]] for each in implying if home[each["name"]] == own]
+            shown = evidence.get((category["name"], channel["name"]), np.zeros((wide, wide), bool))
+            known |= shown & np.isin(labels[own], agreeing)
+        known &= ~doubtful[channel["name"]]
         whole = known.copy()
         for down in (-1, 0, 1):
             for right in (-1, 0, 1):
                 whole &= np.roll(known, (down, right), (0, 1))
-        labels[at][(labels[at] == 255) & (none[channel["name"]] | whole)] = 254
+        near = disk(labels[at] < 254, channel.get("guard_m", 10) / step)
+        labels[at][(labels[at] == 255) & (none[channel["name"]] | whole) & ~near] = 254
     return labels[:, pad:-pad, pad:-pad]
+
+
+def implies(category: dict[str, Any], channel: str) -> bool:
+    """Whether a category, or a rule of it, says that the channel has nothing where it is."""
+    return any(channel in rule.get("implies_none", category.get("implies_none", [])) for rule in category["rules"])
 
 
 def fits(tags: dict[str, str], rule: dict[str, Any]) -> bool:

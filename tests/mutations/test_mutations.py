@@ -20,8 +20,9 @@ from tilewright.catalog import radiometry
 from tilewright.imagery import ImageryReader
 from tilewright.imagery.scatter import Patches
 from tilewright.simulate import World
-from tilewright.stages import crop, group, index, labels, mask
+from tilewright.stages import crop, group, index, mask
 from tilewright.store.small import Small, Variable
+from tilewright.vector.burn import Burner
 
 Patch = pytest.MonkeyPatch
 
@@ -93,16 +94,24 @@ def swapped_dates(patch: Patch) -> None:
     patch.setattr(group, "_coordinates", swapped)
 
 
+def _burned_otherwise(patch: Patch, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    real = Burner.cells
+
+    def cells(self: Any, *of: Any) -> Any:
+        for at, burned in real(self, *of):
+            yield at, np.ascontiguousarray(change(burned))
+
+    patch.setattr(Burner, "cells", cells)
+
+
 def labels_upside_down(patch: Patch) -> None:
     """Labels are flipped in y."""
-    real = labels.Burner.cell
-    patch.setattr(labels.Burner, "cell", lambda self, *of: np.ascontiguousarray(real(self, *of)[:, ::-1]))
+    _burned_otherwise(patch, lambda burned: burned[:, ::-1])
 
 
 def labels_x_for_y(patch: Patch) -> None:
     """x and y of the labels are exchanged."""
-    real = labels.Burner.cell
-    patch.setattr(labels.Burner, "cell", lambda self, *of: np.ascontiguousarray(real(self, *of).swapaxes(1, 2)))
+    _burned_otherwise(patch, lambda burned: burned.swapaxes(1, 2))
 
 
 def pixels_x_for_y(patch: Patch) -> None:

@@ -11,11 +11,12 @@ import pytest
 import shapely
 import yaml
 
-from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings
-from tilewright.config.model import LabelSource
+from tilewright.config.label_sets import ODBL, OsmFile, Parcels, RasterFile, Regions
+from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings, SourceSettings
 from tilewright.errors import TilewrightError
 from tilewright.stages.features import MARGIN_M, make_features
-from tilewright.stages.labels import inside_extent, make_labels
+from tilewright.stages.labels import make_labels
+from tilewright.stages.source import make_source
 from tilewright.store import write_table
 from tilewright.store.zarrzip import StoreReader
 from tilewright.vector.ontology import MAX_DILATE_M, Ontology
@@ -48,12 +49,13 @@ def write_features(path: Path, rows: list[tuple[str, str, shapely.Geometry]], ex
     """`rows`: kind, tags, UTM geometry."""
     frame = gpd.GeoDataFrame(
         {
-            "label_set": [name for name in sets for _ in rows], "osm_type": "way", "osm_id": [*range(len(rows))] * len(sets),
+            "label_set": [name for name in sets for _ in rows], "source_type": "way",
+            "source_id": np.array([*range(1, len(rows) + 1)] * len(sets), dtype=np.int64),
             "kind": [row[0] for row in rows] * len(sets), "tags": [row[1] for row in rows] * len(sets),
         },
         geometry=[lonlat(row[2]) for row in rows] * len(sets), crs="EPSG:4326",
-    ).astype({"label_set": str, "osm_type": str, "kind": str, "tags": str})  # fmt: skip
-    about = {"source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "extent": extent}
+    ).astype({"label_set": str, "source_type": str, "kind": str, "tags": str})  # fmt: skip
+    about = {"source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "extent": extent and shapely.box(*extent).wkt}
     write_table(frame, path, {"label_sets": dict.fromkeys(sets, about)})
     return path
 
@@ -61,7 +63,12 @@ def write_features(path: Path, rows: list[tuple[str, str, shapely.Geometry]], ex
 @pytest.fixture
 def settings(root) -> LabelsSettings:
     ontology = str(root / "config" / "ontologies" / "opensentinelmap.yaml")
-    return LabelsSettings(sets={"osm": LabelSetSettings(ontology=ontology)})
+    return of(ontology)
+
+
+def of(ontology: str | Path, name: str = "osm", **more) -> LabelsSettings:
+    told = {"kind": "pbf", "licence": ODBL, "family": name, **more}
+    return LabelsSettings(sets={name: LabelSetSettings(ontology=ontology and str(ontology), **told)})
 
 
 ROWS = [
@@ -129,16 +136,13 @@ def test_same_bytes(tmp_path, settings):
 
 
 def test_two_sets_of_two_resolutions(tmp_path, settings):
-    both = LabelsSettings(
-        sets={**settings.sets, "fine": LabelSetSettings(ontology=settings.sets["osm"].ontology, resolution_m=5)}
-    )
+    both = LabelsSettings(sets={**settings.sets, **of(settings.sets["osm"].ontology, "fine", resolution_m=2.5).sets})
     features = write_features(tmp_path / "f", ROWS, sets=("fine", "osm"))
     make_labels(write_cells(tmp_path / "c", [(ULX, ULY)]), features, both, tmp_path / "out")
     assert labels_of(tmp_path / "out", "osm")["labels"].shape == (1, 3, 24, 24)
     fine = labels_of(tmp_path / "out", "fine")["labels"]
-    assert (
-        fine.shape == (1, 3, 48, 48) and (fine.values[0, 0] == 0).sum() == 21 * 41
-    )  # centres at 2.5, 7.5 … up to 104 and 207 m
+    # centres at 1.25, 3.75 … up to 104 and 207 m
+    assert fine.shape == (1, 3, 96, 96) and (fine.values[0, 0] == 0).sum() == 42 * 83
 
 
 def test_ground_outside_the_extent(tmp_path, settings):
@@ -157,28 +161,6 @@ def test_ground_outside_the_extent(tmp_path, settings):
     assert set(np.unique(found["labels"].values[0][:, ~inside[0]])) == {255}
 
 
-@pytest.mark.parametrize(
-    "extent",
-    [(9.50, 47.10, 9.52, 47.13), (9.510, 47.139, 9.5101, 47.1391), (9.0, 47.0, 10.0, 48.0), (8.0, 8.0, 9.0, 9.0)],
-)
-def test_inside_extent_pixel_by_pixel(extent):
-    ulx, uly = TO_LONLAT.transform(extent[0], extent[3], direction="INVERSE")
-    ulx, uly = round(ulx) - 60, round(uly) + 70
-    found = inside_extent(EPSG, ulx, uly, 24, 10, extent)
-    for row in range(24):
-        for column in range(24):
-            lon, lat = TO_LONLAT.transform(ulx + 10 * column + 5, uly - 10 * row - 5)
-            assert found[row, column] == (extent[0] <= lon <= extent[2] and extent[1] <= lat <= extent[3])
-
-
-def test_extent_across_the_antimeridian():
-    x, y = pyproj.Transformer.from_crs(4326, 32701, always_xy=True).transform(180.0, -17.0)
-    found = inside_extent(32701, x - 120, y + 120, 24, 10, (179.0, -18.0, -179.0, -16.0))
-    assert found.all()
-    half = inside_extent(32701, x - 120, y + 120, 24, 10, (-180.0, -18.0, -179.0, -16.0))
-    assert 0.45 < half.mean() < 0.55
-
-
 def test_tile_without_cells(tmp_path, settings):
     make_labels(write_cells(tmp_path / "c", [], 1920), write_features(tmp_path / "f", []), settings, tmp_path / "out")
     found = labels_of(tmp_path / "out")
@@ -193,11 +175,11 @@ def test_cells_without_features_are_unlabeled(tmp_path, settings):
 
 
 def test_dilation_beyond_the_margin(tmp_path, settings):
-    assert MARGIN_M == MAX_DILATE_M
+    assert MARGIN_M >= MAX_DILATE_M
     document = yaml.safe_load(Path(settings.sets["osm"].ontology).read_text())
-    document["categories"][2]["rules"][1]["dilate_m"] = MARGIN_M + 10
+    document["categories"][2]["rules"][1]["dilate_m"] = MAX_DILATE_M + 10
     (tmp_path / "wide.yaml").write_text(yaml.safe_dump(document))
-    wide = LabelsSettings(sets={"osm": LabelSetSettings(ontology=str(tmp_path / "wide.yaml"))})
+    wide = of(tmp_path / "wide.yaml")
     with pytest.raises(TilewrightError, match=r"wide\.yaml: category residential, rule 2, dilate_m: .* 500"):
         make_labels(
             write_cells(tmp_path / "c", [(ULX, ULY)]), write_features(tmp_path / "f", ROWS), wide, tmp_path / "out"
@@ -231,8 +213,9 @@ def test_vaduz(shared_data, settings, tmp_path):
     x, y = TO_LONLAT.transform(9.52, 47.14, direction="INVERSE")
     ulx, uly = int(x // 1920 * 1920), int(-(-y // 1920) * 1920)
     cells = write_cells(tmp_path / "c", [(ulx, uly), (ulx - 5 * 1920, uly)], 1920)
-    source = LabelSource(kind="pbf", path=str(shared_data / "osm" / "liechtenstein-2013-08-03.osm.pbf"))
-    make_features(cells, FeaturesSettings(sources={"osm": source}), tmp_path / "f")
+    source = OsmFile(kind="pbf", path=str(shared_data / "osm" / "liechtenstein-2013-08-03.osm.pbf"))
+    make_source(SourceSettings(source=source), tmp_path / "osm.parquet")
+    make_features(cells, {"osm": tmp_path / "osm.parquet"}, FeaturesSettings(sources={"osm": "osm"}), tmp_path / "f")
     make_labels(cells, tmp_path / "f", settings, tmp_path / "out")
     found = labels_of(tmp_path / "out")
     share = found["class_count"].values[0] / 192**2
@@ -243,3 +226,156 @@ def test_vaduz(shared_data, settings, tmp_path):
     assert share[2, values.index(14)] > 0.001 and share[0, values.index(0)] > 0.005
     assert share[0, values.index(254)] > 0.04  # under the Rhine
     assert (found["labels"].values[1] == 255).all()
+
+
+CROPS = """
+name: crops
+version: 1
+channels: [{name: crop}]
+categories:
+  - {name: wheat, channel: crop, value: 1, precedence: 1, colour: "#e6d96b", burn: coverage, rules: [{attributes: {crop: wheat}}]}
+  - {name: maize, channel: crop, value: 2, precedence: 2, colour: "#1b7837", burn: coverage, rules: [{attributes: {crop: maize}}]}
+"""
+
+
+def parcels(path: Path, rows: list[tuple[str, shapely.Geometry]]) -> Path:
+    """Parcels (crop, UTM outline), numbered from 1, each with a yield of ten times its number."""
+    return write_features(
+        path,
+        [("area", f'{{"crop":"{crop}","yield":"{10 * at}.5"}}', outline) for at, (crop, outline) in enumerate(rows, 1)],
+        sets=("crops",),
+    )
+
+
+FIELDS = [
+    ("wheat", shapely.box(ULX, ULY - 100, ULX + 103, ULY)),
+    ("maize", shapely.box(ULX + 97, ULY - 100, ULX + 200, ULY)),
+    ("maize", shapely.box(ULX + 20, ULY - 190, ULX + 60, ULY - 120)),
+]
+
+
+def test_parcels(tmp_path):
+    (tmp_path / "crops.yaml").write_text(CROPS)
+    told = of(
+        tmp_path / "crops.yaml", "crops", kind="vector", parcels=Parcels(), values=["yield"], year=2019,
+        regions=Regions(ignore_below={"easy": 50, "hard": 0}),
+    )  # fmt: skip
+    make_labels(write_cells(tmp_path / "c", [(ULX, ULY)]), parcels(tmp_path / "f", FIELDS), told, tmp_path / "out")
+    found = labels_of(tmp_path / "out", "crops").isel(cell=0)
+    labels, instance = found["labels"].values[0], found["instance"].values
+    # column 9 is covered by 10 m of wheat, then 3 m of the next; column 10 by 3 m of wheat and 10 m of maize
+    assert labels[5, [0, 9, 10, 19]].tolist() == [1, 1, 2, 2] and labels[5, 20] == 255
+    assert instance[5, [0, 9, 10, 19, 20]].tolist() == [1, 1, 2, 2, 0] and instance[15, 3] == 3
+    assert found["claims"].values[5, 8:12].tolist() == [0, 1, 1, 0]
+    assert not found["claims_same"].values.any()
+    assert found["distance"].values[5, 0] == 5 and np.isnan(found["distance"].values[5, 20])
+    assert found["parcel_coverage"].values[5, [0, 20]].tolist() == [1, 0]
+    assert found["targets"].values[0, 5, [0, 19]].tolist() == [10.5, 20.5] and np.isnan(
+        found["targets"].values[0, 5, 20]
+    )
+    assert found["target"].values.tolist() == ["yield"] and found["level"].values.tolist() == ["easy", "hard"]
+    small = found["ignore"].values[:, 0]
+    assert small[:, 15, 3].tolist() == [1, 0] and small[:, 5, 0].tolist() == [0, 0]  # 28 pixels of maize, 100 of wheat
+    assert found["claimed"].values.tolist() == [20 / 576, 0]
+    assert (found.attrs["year"], found.attrs["family"], found.attrs["kind"]) == (2019, "crops", "vector")
+
+
+def test_a_parcel_of_another_class_changes_its_own_pixels_only(tmp_path):
+    (tmp_path / "crops.yaml").write_text(CROPS)
+    told = of(tmp_path / "crops.yaml", "crops", kind="vector", parcels=Parcels())
+    cells = write_cells(tmp_path / "c", [(ULX, ULY)])
+    make_labels(cells, parcels(tmp_path / "f", FIELDS), told, tmp_path / "one")
+    other = [*FIELDS[:2], ("wheat", FIELDS[2][1])]
+    make_labels(cells, parcels(tmp_path / "g", other), told, tmp_path / "two")
+    one, two = (labels_of(tmp_path / name, "crops").isel(cell=0) for name in ("one", "two"))
+    changed = (one["labels"] != two["labels"]).values[0]
+    np.testing.assert_array_equal(changed, one["instance"].values == 3)
+    for name in ("instance", "distance", "parcel_coverage", "claims", "claims_same"):
+        np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_classes_that_no_rule_knows(tmp_path):
+    (tmp_path / "crops.yaml").write_text(CROPS)
+    rows = [*FIELDS, ("hops", shapely.box(ULX + 100, ULY - 200, ULX + 150, ULY - 150)), ("hops", FIELDS[2][1])]
+    cells, features = write_cells(tmp_path / "c", [(ULX, ULY)]), parcels(tmp_path / "f", rows)
+    strict = of(tmp_path / "crops.yaml", "crops", kind="vector")
+    with pytest.raises(
+        TilewrightError, match=r"labels\.crops: .*crops\.yaml has no rule for crop=hops \(2\) .*unknown: unlabeled"
+    ):
+        make_labels(cells, features, strict, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    make_labels(
+        cells, features, of(tmp_path / "crops.yaml", "crops", kind="vector", unknown="unlabeled"), tmp_path / "out"
+    )
+    found = labels_of(tmp_path / "out", "crops")
+    assert found.attrs["unknown"] == {"crop=hops": 2}
+    assert (found["labels"].values[0, 0, 15:20, 10:15] == 255).all()
+
+
+def raster(path: Path, values: np.ndarray, step: float, nodata: float | None = None) -> RasterFile:
+    """A raster whose upper-left corner is that of the first cell."""
+    import rasterio
+
+    profile = {"driver": "GTiff", "count": 1, "dtype": values.dtype, "crs": EPSG, "nodata": nodata}
+    transform = rasterio.transform.from_origin(ULX, ULY, step, step)
+    with rasterio.open(
+        path, "w", width=values.shape[1], height=values.shape[0], transform=transform, **profile
+    ) as file:
+        file.write(values, 1)
+    return RasterFile(kind="raster", path=str(path), licence="CC0")
+
+
+COVER = """
+name: cover
+version: 1
+channels: [{name: cover}]
+categories:
+  - {name: trees, channel: cover, value: 3, precedence: 1, colour: "#1b7837", rules: [{pixels: [10]}]}
+  - {name: town, channel: cover, value: 4, precedence: 2, colour: "#a50f15", rules: [{pixels: [50, 60]}]}
+"""
+
+
+def test_rasters(tmp_path):
+    (tmp_path / "cover.yaml").write_text(COVER)
+    classes = np.full((24, 24), 10, np.uint8)
+    classes[:, 12:] = 60
+    classes[20:] = 0
+    cover = raster(tmp_path / "cover.tif", classes, 10, nodata=0)
+    heights = raster(tmp_path / "dem.tif", np.arange(576, dtype=np.float32).reshape(24, 24), 10)
+    told = LabelsSettings(
+        sets={
+            **of(tmp_path / "cover.yaml", "cover", kind="raster", raster=cover, year=2021).sets,
+            **of(None, "dem", kind="raster", raster=heights).sets,
+        }
+    )
+    features = tmp_path / "f"
+    write_table(gpd.GeoDataFrame({"label_set": []}, geometry=[], crs=4326), features, {"label_sets": {}})
+    make_labels(write_cells(tmp_path / "c", [(ULX, ULY), (ULX + 120, ULY)]), features, told, tmp_path / "out")
+    found = labels_of(tmp_path / "out", "cover")
+    assert np.unique(found["labels"].values[0, 0, :20, :12]).tolist() == [3]
+    assert np.unique(found["labels"].values[0, 0, :20, 12:]).tolist() == [4]
+    assert np.unique(found["labels"].values[0, 0, 20:]).tolist() == [255]
+    assert found["coverage"].values.tolist() == [20 / 24, 10 / 24]
+    dem = labels_of(tmp_path / "out", "dem")
+    np.testing.assert_array_equal(dem["layer"].values[0], np.arange(576).reshape(24, 24))
+    assert np.isnan(dem["layer"].values[1, :, 12:]).all() and dem["coverage"].values.tolist() == [1, 0.5]
+    assert (dem["mean"].values[0], dem["min"].values[0], dem["max"].values[0]) == (287.5, 0, 575)
+    assert dem.attrs["ontology"] is None
+
+
+def test_raster_values_that_no_rule_knows(tmp_path):
+    (tmp_path / "cover.yaml").write_text(COVER)
+    values = np.full((24, 24), 10, np.uint8)
+    values[0, :3] = 77
+    source = raster(tmp_path / "cover.tif", values, 10)
+    features = write_features(tmp_path / "f", [])
+    cells = write_cells(tmp_path / "c", [(ULX, ULY)])
+    with pytest.raises(TilewrightError, match=r"77 .*3"):
+        make_labels(
+            cells, features, of(tmp_path / "cover.yaml", "cover", kind="raster", raster=source), tmp_path / "out"
+        )
+    assert not (tmp_path / "out").exists()
+    told = of(tmp_path / "cover.yaml", "cover", kind="raster", raster=source, unknown="unlabeled")
+    make_labels(cells, features, told, tmp_path / "out")
+    found = labels_of(tmp_path / "out", "cover")
+    assert found.attrs["unknown"] == {"value=77": 3} and (found["labels"].values[0, 0, 0, :3] == 255).all()

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 
 from tilewright.config.cell_settings import CellsSettings, clip_digest
@@ -15,10 +16,16 @@ from tilewright.config.model import Activity, Aoi, Water
 from tilewright.errors import TilewrightError
 from tilewright.grid import CellTable, Tile, cells_of, inside, load_aoi
 from tilewright.grid import tile as tile_named
+from tilewright.grid.boxes import cells_boxes
 from tilewright.grid.rasters import cells_meeting
 from tilewright.store import write_table
+from tilewright.store.features import read_features
+from tilewright.vector.project import project
 
 log = logging.getLogger(__name__)
+
+# Two outlines that touch along an edge do not overlap; projecting one of them moves it by less than this.
+_EDGE_M: Final = 0.01
 
 
 class Strategy(Protocol):
@@ -37,12 +44,18 @@ STRATEGIES: Final[dict[str, Strategy]] = {"lattice": lattice}
 """By their names in the config."""
 
 
-def make_cells(tile: str, settings: CellsSettings, output: Path) -> None:
+def make_cells(tile: str, settings: CellsSettings, output: Path, truth: Path | None = None) -> None:
     """Write the tile's cells as GeoParquet, sorted by (row, col); no cells is an empty table, not an error.
 
     Columns: cell_id, tile, epsg, ulx, uly (upper-left corner, metres), size_m, col, row, lon, lat (centre, EPSG:4326),
     reference_date (null where a cell has none of its own), draw_order (rank in the seeded draw, from 0), geometry
     (footprint in EPSG:4326). The table's metadata has `counts`: `candidates` is the sum of all the others.
+
+    Args:
+        tile: the tile's name.
+        settings: of the sampling.
+        output: the table.
+        truth: the normalised source of the label set that `settings.labelled_by` names.
 
     Raises:
         TilewrightError: an unknown tile, or a raster that cannot be read or does not cover a cell.
@@ -57,6 +70,12 @@ def make_cells(tile: str, settings: CellsSettings, output: Path) -> None:
     cells = keep(inside(_clip(tile, settings), cells), "outside_aoi")
     cells = keep(_active(cells, settings.activity), "inactive")
     cells = keep(~_water(cells, settings.water), "water")
+    if settings.labelled_by is not None:
+        if truth is None:
+            raise TilewrightError(
+                f"cells.labelled_by: give the normalised source of {settings.labelled_by} with --truth"
+            )
+        cells = keep(_labelled(cells, truth), "no_ground_truth")
     draw = draws(settings.seed, cells.cell_id)
     cells = keep(rows := _drawn(draw, settings), "not_drawn")
     counts["kept"] = len(cells)
@@ -137,6 +156,20 @@ def _water(cells: CellTable, water: Water | None) -> NDArray[np.bool_]:
         water.file, "cells.water.file", cells, lambda values, nodata: ~np.isin(values, water.values) | nodata
     )
     return meeting.covered & ~meeting.met
+
+
+def _labelled(cells: CellTable, truth: Path) -> NDArray[np.bool_]:
+    """Which cells a feature of a normalised label source meets, by more than an edge."""
+    found = read_features(truth, cells_boxes(cells.frame(), 0))
+    if found.empty:
+        return np.zeros(len(cells), bool)
+    tree = shapely.STRtree(project(found.geometry.to_numpy(), cells.tile.epsg))
+    frame = cells.frame()
+    left, top, size = frame["ulx"].to_numpy(float), frame["uly"].to_numpy(float), frame["size_m"].to_numpy(float)
+    inner = shapely.box(left + _EDGE_M, top - size + _EDGE_M, left + size - _EDGE_M, top - _EDGE_M)
+    met = np.zeros(len(cells), bool)
+    met[tree.query(inner, predicate="intersects")[0]] = True
+    return met
 
 
 def _table(cells: CellTable, draw_order: NDArray[np.int32]) -> gpd.GeoDataFrame:

@@ -1,183 +1,328 @@
 """Features to label arrays: what each pixel of a cell is, in every channel.
 
-Per pixel and channel: the positive category of the highest precedence, else NONE, else UNLABELED. NONE needs explicit
-evidence, which only areas give: a `none` rule of the channel, or an area of a category that the channel's `implies_none`
-names, undilated, shrunk by a pixel, and only where nothing contradicts it: no other category wins in its own channel (a
-village drawn over a wood is no evidence that the village has no buildings) and no rule that says `implies_none: false`
-applies (a farmyard in a meadow). Lines, points and empty ground are never evidence.
+Per pixel and channel: the positive category of the highest precedence, else NONE, else UNLABELED.
+
+A category's pixels are those that its features burn: areas by the category's rule (`centre`, `touched`, or `coverage`: the
+pixel is the one feature's that covers most of it, by the higher precedence where two cover the same), lines and points all
+that they touch (see `scan` for exact contacts). A dilation adds, as `disk`, all pixels whose centre is within the distance
+of the centre of a burned one; as `buffer`, what the buffer around the object burns by the category's rule. The pixels are
+burned as the categories that it implies, too, at their precedence.
+
+NONE needs explicit evidence, which only areas give, undilated and by centre: a `none` rule of the channel, or an area of a
+rule that implies none of it, shrunk by a pixel, and only where nothing contradicts it: what wins in the area's own channel
+is a category that implies the same (a village drawn over a wood is no evidence that the village has no buildings), and no
+rule is there that leaves this channel out though its category implies none of it (a farmyard in a meadow). And no pixel is
+NONE that is nearer than the channel's guard distance to a positive one. Lines, points and empty ground are never evidence.
+
+Cells are burned in groups of near ones. Pixels have absolute numbers, and around each group lies a margin as wide as
+anything reaches: so a cell's array depends on the features near it alone, not on its group.
 """
 
-import json
 import math
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import geopandas as gpd
 import numpy as np
-import pyproj
+import pandas as pd
 import shapely
-from rasterio.features import rasterize
-from rasterio.transform import Affine
-from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from tilewright.vector.ontology import NONE, UNLABELED, Category, Ontology, Rule, Tags
+from tilewright.config.bands import NONE, UNLABELED
+from tilewright.vector.canvas import Canvas, dilated, groups, shrunk
+from tilewright.vector.ontology import Category, Matcher, Ontology, Rule
+from tilewright.vector.project import project
+from tilewright.vector.scan import Shapes, Spans, centre_spans, coverage, edge_spans
 
-# The projection is exact to a millimetre within this many degrees of the zone's meridian; what lies beyond is cut off.
-_REACH_DEG: Final = 30.0
-# Geometries with more vertices than this are cut to the window before they are handed, vertex by vertex, to GDAL.
-_LARGE: Final = 2_000
-_EIGHT: Final = np.ones((3, 3), dtype=bool)
+# Straight pieces of a quarter circle in exact buffers: they miss the circle by half a percent of the distance.
+_QUAD_SEGS: Final = 8
 
 
-def project(geometry: np.ndarray, epsg: int) -> np.ndarray:
-    """Lon/lat geometries in the UTM zone `epsg`, vertex by vertex: an edge is straight between its projected ends.
+@dataclass(frozen=True, order=True)
+class _Stroke:
+    """Pixels that are painted together: of a category, dilated by a disk of `disk_m`, undoing evidence in `doubts`."""
 
-    Longitudes are taken on the side of the antimeridian that is nearer to the zone.
-    """
-    crs = pyproj.CRS.from_epsg(epsg)
-    zone = crs.utm_zone
-    if zone is None:
-        raise ValueError(f"EPSG:{epsg} is no UTM zone")
-    meridian = int(zone[:-1]) * 6 - 183
-    transformer = pyproj.Transformer.from_crs(4326, crs, always_xy=True)
+    category: int
+    disk_m: float
+    doubts: tuple[int, ...]
 
-    def wrapped(lonlat: np.ndarray) -> np.ndarray:
-        return np.column_stack([(lonlat[:, 0] - meridian + 180) % 360 + meridian - 180, lonlat[:, 1]])
 
-    near = shapely.transform(geometry, wrapped)
-    west, _, east, _ = shapely.bounds(near).T
-    far = (west < meridian - _REACH_DEG) | (east > meridian + _REACH_DEG)
-    if far.any():
-        near[far] = shapely.clip_by_rect(near[far], meridian - _REACH_DEG, -85, meridian + _REACH_DEG, 85)
-    return shapely.transform(near, lambda lonlat: np.column_stack(transformer.transform(lonlat[:, 0], lonlat[:, 1])))
+@dataclass(frozen=True, order=True)
+class _Evidence:
+    """Areas in which the channels `none` are known to be none: where a category of the channel `own` wins that says so."""
+
+    own: int
+    none: tuple[int, ...]
+
+
+@dataclass(frozen=True, order=True)
+class _Explicit:
+    """Areas of a none rule of a channel."""
+
+    channel: int
+
+
+_Use = _Stroke | _Evidence | _Explicit
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """What to do with a feature's pixels: by those whose centre it covers, and by those that its edges run through."""
+
+    centre: tuple[_Use, ...] = ()
+    edges: tuple[_Use, ...] = ()
+    covers: tuple[int, ...] = ()  # categories that burn by coverage
+
+
+class _Layer:
+    """Features of one dimension, those with the same tasks one after the other."""
+
+    def __init__(self, geometry: np.ndarray, tasks: Sequence[_Tasks], number: np.ndarray) -> None:
+        """`number`: (feature,) of each one's tasks."""
+        kept = np.flatnonzero(~shapely.is_empty(geometry))
+        kept = kept[np.argsort(number[kept], kind="stable")]
+        self.tasks, self.number = tasks, number[kept]
+        self.shapes = Shapes(geometry[kept])
+        self._tree = shapely.STRtree(geometry[kept])
+        self._first = np.searchsorted(self.number, np.arange(len(tasks) + 1))
+
+    def near(self, window: shapely.Geometry) -> np.ndarray:
+        """Ascending numbers of the features whose bounding box meets `window`."""
+        return np.sort(self._tree.query(window))
+
+    def having(self, features: np.ndarray, what: str) -> np.ndarray:
+        """Those features that have such tasks."""
+        has = np.array([bool(getattr(each, what)) for each in self.tasks], dtype=bool)
+        return features[has[self.number[features]]] if len(features) else features
+
+    def deal(self, spans: Spans, what: str, into: dict[_Use, list[Spans]]) -> None:
+        """Add each feature's spans to the uses that its tasks name."""
+        bounds = np.searchsorted(spans.feature, self._first)
+        for at, tasks in enumerate(self.tasks):
+            if bounds[at] < bounds[at + 1]:
+                for use in getattr(tasks, what):
+                    into.setdefault(use, []).append(spans[bounds[at] : bounds[at + 1]])
 
 
 class Burner:
     """Burns one label set's features, in one UTM zone, into cells."""
 
-    def __init__(self, ontology: Ontology, features: gpd.GeoDataFrame, epsg: int, resolution_m: int) -> None:
-        """`features`: columns kind, tags, geometry (EPSG:4326) as `read_pbf` makes them. Their order does not matter."""
-        self._ontology = ontology
-        self._resolution = resolution_m
-        self._channels = [channel.name for channel in ontology.channels]
-        self._rules: list[tuple[Category, Rule]] = list(ontology.rules())
-        self._nones: list[tuple[int, Tags]] = [
-            (at, rule) for at, channel in enumerate(ontology.channels) for rule in channel.none
-        ]
-        matches_of = lru_cache(maxsize=100_000)(self._matches)  # most objects of an extract share a few sets of tags
-        matches = [matches_of(tags, kind) for tags, kind in zip(features["tags"], features["kind"], strict=True)]
-        used = np.flatnonzero([bool(match) for match in matches])
-        self._matched = [matches[at] for at in used]
-        self._kinds = features["kind"].to_numpy(dtype=object)[used]
-        self._geometry = project(features.geometry.to_numpy()[used], epsg)
-        self._tree = shapely.STRtree(self._geometry)
-        # A pixel is decided by what lies within the largest dilation of it, and of its neighbours for the shrinking.
-        self._pad = math.ceil(ontology.max_dilate_m() / resolution_m) + 1
+    def __init__(self, ontology: Ontology, features: gpd.GeoDataFrame, epsg: int, step: float) -> None:
+        """Look up the rules that the features fit, and project those that fit any.
 
-    def _matches(self, document: str, kind: str) -> tuple[int, ...]:
-        """Numbers of the rules that an object fits: category rules first, then none rules."""
-        tags = json.loads(document)
-        fits = [at for at, (_, rule) in enumerate(self._rules) if kind in rule.kinds and rule.fits(tags)]
-        if kind == "area":
-            fits += [len(self._rules) + at for at, (_, rule) in enumerate(self._nones) if rule.fits(tags)]
-        return tuple(fits)
+        Args:
+            ontology: of tags or attributes.
+            features: columns kind, tags, geometry (EPSG:4326), in any order.
+            epsg: a UTM zone, that of the cells.
+            step: metres, side of a pixel; one that binary numbers hold exactly.
+
+        Raises:
+            TilewrightError: for geometries that are no place on earth.
+        """
+        self._ontology, self._step = ontology, step
+        self._channel = {channel.name: at for at, channel in enumerate(ontology.channels)}
+        self._matcher = Matcher(ontology)
+        self._numbers = {category.name: at for at, category in enumerate(ontology.categories)}
+        self._by_precedence = sorted(ontology.categories, key=lambda category: category.precedence)
+        # category → those whose pixels are burned as it: itself and what implies it
+        self._givers = {each.name: [each.name] for each in ontology.categories}
+        for giver in ontology.categories:
+            for each in ontology.implied(giver):
+                self._givers[each.name].append(giver.name)
+        self._layers = self._read(features, epsg)
+        disks = [rule.dilate_m for _, rule in self._matcher.rules if self._mode(rule) == "disk"]
+        guards = [channel.guard_m for channel in ontology.channels]
+        # What decides a pixel: what is dilated onto it, or onto what it is guarded from; and its neighbours for the shrinking.
+        self._pad = math.ceil(max(disks, default=0) / step) + max(1, math.ceil(max(guards) / step))
+
+    def _mode(self, rule: Rule) -> str | None:
+        """How a rule is dilated: None, disk or buffer."""
+        mode = rule.dilate or self._ontology.dilate
+        if not rule.dilate_m:
+            return None
+        return mode if mode != "auto" else "buffer" if rule.dilate_m < 2 * self._step else "disk"
+
+    def _read(self, features: gpd.GeoDataFrame, epsg: int) -> list[_Layer]:
+        documents, texts = pd.factorize(features["tags"])
+        kinds, kind_names = pd.factorize(features["kind"])
+        pairs, pair = np.unique(documents.astype(np.int64) * max(len(kind_names), 1) + kinds, return_inverse=True)
+        fits: dict[tuple[str, tuple[int, ...]], int] = {}
+        number = np.empty(len(pairs), dtype=np.int64)
+        for at, key in enumerate(pairs.tolist()):
+            document, kind = divmod(key, len(kind_names))
+            matches = self._matcher.of(str(texts[document]), str(kind_names[kind]))
+            number[at] = fits.setdefault((str(kind_names[kind]), matches), len(fits)) if matches else -1
+        number = number[pair]
+        used = np.flatnonzero(number >= 0)
+        number, geometry = number[used], project(features.geometry.to_numpy()[used], epsg)
+        # geometry and tasks of areas, lines, points; buffers are areas of their own
+        parts: list[list[tuple[np.ndarray, _Tasks]]] = [[], [], []]
+        for (kind, matches), at in fits.items():
+            mine = geometry[number == at]
+            tasks, buffers = self._tasks(kind, matches)
+            parts[("area", "line", "point").index(kind)].append((mine, tasks))
+            for distance, of_buffer in buffers:
+                parts[0].append((shapely.buffer(mine, distance, quad_segs=_QUAD_SEGS), of_buffer))
+        layers = []
+        for several in parts:
+            if several:
+                numbers = np.repeat(np.arange(len(several)), [len(part) for part, _ in several])
+                layers.append(_Layer(np.concatenate([part for part, _ in several]), [t for _, t in several], numbers))
+        return layers
+
+    def _tasks(self, kind: str, matches: tuple[int, ...]) -> tuple[_Tasks, list[tuple[float, _Tasks]]]:
+        """What features that fit the rules `matches` are for, and what their buffers (metres) are for."""
+        centre: list[_Use] = []
+        edges: list[_Use] = []
+        covers: list[int] = []
+        buffers: list[tuple[float, _Tasks]] = []
+        for number in matches:
+            if number >= len(self._matcher.rules):
+                centre.append(_Explicit(self._matcher.nones[number - len(self._matcher.rules)][0]))
+                continue
+            category, rule = self._matcher.rules[number]
+            none = tuple(self._channel[name] for name in category.evidence(rule))
+            if none and kind == "area":
+                centre.append(_Evidence(self._channel[category.channel], none))
+            mode = self._mode(rule)
+            doubts = tuple(self._channel[name] for name in category.doubts(rule))
+            stroke = _Stroke(self._numbers[category.name], rule.dilate_m if mode == "disk" else 0, doubts)
+            if mode == "buffer":
+                buffers.append((rule.dilate_m, _Tasks((stroke,), (stroke,) if category.burn == "touched" else ())))
+            if kind != "area":
+                edges.append(stroke)
+                continue
+            if category.burn == "coverage":
+                covers.append(stroke.category)
+            if category.burn != "coverage" or doubts:
+                centre.append(stroke)
+            if category.burn == "touched":
+                edges.append(stroke)
+        return _Tasks(tuple(dict.fromkeys(centre)), tuple(dict.fromkeys(edges)), tuple(dict.fromkeys(covers))), buffers
 
     def cell(self, ulx: float, uly: float, size_m: int) -> np.ndarray:
-        """Burn the cell whose upper-left corner is (ulx, uly): uint8 (channel, y, x), side `size_m`/resolution.
+        """Burn one cell; see `cells`."""
+        return next(self.cells(np.array([ulx]), np.array([uly]), size_m))[1]
 
-        The array depends on the features near the cell alone.
+    def cells(self, ulx: np.ndarray, uly: np.ndarray, size_m: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Burn cells of `size_m` metres whose upper-left corners are (ulx, uly), (cell,) metres.
+
+        Yields:
+            (position of the cell in `ulx`, labels uint8 (channel, y, x) of side size_m / step), each cell once, near ones
+            together. The array depends on the features near the cell alone.
+
+        Raises:
+            ValueError: for cells that are not on the grid of pixels.
         """
-        step, pad = self._resolution, self._pad
-        side = size_m // step + 2 * pad
-        left, top = ulx - pad * step, uly + pad * step
-        window = (left, top - side * step, left + side * step, top)
-        by_rule: dict[int, list[int]] = {}
-        for index in sorted(self._tree.query(shapely.box(*window))):
-            for number in self._matched[index]:
-                by_rule.setdefault(number, []).append(index)
+        columns, rows, side = np.asarray(ulx) / self._step, np.asarray(uly) / -self._step, size_m / self._step
+        if (columns % 1).any() or (rows % 1).any() or side % 1:
+            raise ValueError(f"cells of {size_m} m are not on a grid of {self._step} m")
+        column, row, side, pad = columns.astype(np.int64), rows.astype(np.int64), int(side), self._pad
+        for group in groups(row, column, side, pad):
+            top, left = int(row[group].min()) - pad, int(column[group].min()) - pad
+            canvas = Canvas(
+                top, left, int(row[group].max()) + side + pad - top, int(column[group].max()) + side + pad - left
+            )
+            labels = self._burn(canvas)
+            for at in group.tolist():
+                y, x = int(row[at]) - top, int(column[at]) - left
+                yield at, labels[:, y : y + side, x : x + side].copy()
 
-        positive: dict[str, np.ndarray] = {}
-        areas: dict[str, np.ndarray] = {}
-        doubtful = np.zeros((side, side), dtype=bool)
-        none = np.zeros((len(self._channels), side, side), dtype=bool)
-        for number, indices in sorted(by_rule.items()):
-            if number >= len(self._rules):
-                none[self._nones[number - len(self._rules)][0]] |= self._areas(indices, False, window, side)
-                continue
-            category, rule = self._rules[number]
-            mask = self._mask(indices, category.burn == "touched", window, side)
-            reached = self._dilated(mask, rule.dilate_m)
-            _merge(positive, category.name, reached)
-            if not rule.implies_none:
-                doubtful |= reached
-            elif any(category.name in channel.implies_none for channel in self._ontology.channels):
-                _merge(areas, category.name, self._areas(indices, False, window, side))
-
-        labels = self._positives(positive, side)
-        none |= self._implied(areas, labels, doubtful)
-        labels[none & (labels == UNLABELED)] = NONE
-        return np.ascontiguousarray(labels[:, pad:-pad, pad:-pad])
-
-    def _positives(self, masks: dict[str, np.ndarray], side: int) -> np.ndarray:
-        labels = np.full((len(self._channels), side, side), UNLABELED, dtype=np.uint8)
-        for category in sorted(self._ontology.categories, key=lambda category: category.precedence):
-            if category.name in masks:
-                labels[self._channels.index(category.channel)][masks[category.name]] = category.value
+    def _burn(self, canvas: Canvas) -> np.ndarray:
+        uses: dict[_Use, list[Spans]] = {}
+        labels = np.full((len(self._channel), canvas.height, canvas.width), UNLABELED, dtype=np.uint8)
+        step, last = self._step, canvas.row + canvas.height
+        window = shapely.box(
+            canvas.column * step, -last * step, (canvas.column + canvas.width) * step, -canvas.row * step
+        )
+        for layer in self._layers:
+            features = layer.near(window)
+            edges = edge_spans(layer.shapes, step, canvas.row, last, layer.having(features, "edges"))
+            layer.deal(edges, "edges", uses)
+            if layer.shapes.dimension == 2:
+                centre = centre_spans(layer.shapes, step, canvas.row, last, layer.having(features, "centre"))
+                layer.deal(centre, "centre", uses)
+                self._share_out(labels, canvas, layer, layer.having(features, "covers"))
+        doubtful = self._paint(labels, canvas, uses)
+        self._none(labels, canvas, uses, doubtful)
         return labels
 
-    def _implied(self, areas: dict[str, np.ndarray], labels: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
-        """Where each channel is known to be none because of an area in another channel."""
-        known = np.zeros(labels.shape, dtype=bool)
-        for at, channel in enumerate(self._ontology.channels):
-            implying = [category for category in self._ontology.categories if category.name in channel.implies_none]
-            for category in implying:
-                if category.name in areas:
-                    own = labels[self._channels.index(category.channel)]
-                    agreeing = [other.value for other in implying if other.channel == category.channel]
-                    known[at] |= areas[category.name] & np.isin(own, agreeing)
-            if known[at].any():
-                known[at] = binary_erosion(known[at] & ~doubtful, _EIGHT)
-        return known
-
-    def _dilated(self, mask: np.ndarray, dilate_m: float) -> np.ndarray:
-        if dilate_m == 0 or not mask.any():
-            return mask
-        return distance_transform_edt(~mask, sampling=self._resolution) <= dilate_m
-
-    def _mask(self, indices: Sequence[int], touched: bool, window: tuple[float, ...], side: int) -> np.ndarray:
-        """Pixels that features burn: areas by centre or touch, lines by touch, points the pixel they fall in."""
-        mask = self._areas([index for index in indices if self._kinds[index] == "area"], touched, window, side)
-        mask |= self._burned([index for index in indices if self._kinds[index] == "line"], True, window, side)
-        points = shapely.get_coordinates(self._geometry[[index for index in indices if self._kinds[index] == "point"]])
-        if len(points):
-            column = np.floor((points[:, 0] - window[0]) / self._resolution).astype(int)
-            row = np.floor((window[3] - points[:, 1]) / self._resolution).astype(int)
-            inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-            mask[row[inside], column[inside]] = True
-        return mask
-
-    def _areas(self, indices: Sequence[int], touched: bool, window: tuple[float, ...], side: int) -> np.ndarray:
-        return self._burned([index for index in indices if self._kinds[index] == "area"], touched, window, side)
-
-    def _burned(self, indices: Sequence[int], touched: bool, window: tuple[float, ...], side: int) -> np.ndarray:
-        shapes = list(self._cut(indices, window))
-        if not shapes:
-            return np.zeros((side, side), dtype=bool)
-        transform = Affine(self._resolution, 0, window[0], 0, -self._resolution, window[3])
-        return rasterize(shapes, (side, side), transform=transform, all_touched=touched, dtype="uint8").astype(bool)
-
-    def _cut(self, indices: Sequence[int], window: tuple[float, ...]) -> Iterable[shapely.Geometry]:
-        for index in indices:
-            geometry = self._geometry[index]
-            if shapely.get_num_coordinates(geometry) > _LARGE:
-                margin = self._resolution  # so that the cut's own edge burns nothing inside the window
-                geometry = shapely.clip_by_rect(
-                    geometry, window[0] - margin, window[1] - margin, window[2] + margin, window[3] + margin
+    def _share_out(self, labels: np.ndarray, canvas: Canvas, layer: _Layer, features: np.ndarray) -> None:
+        """Paint the channels that burn by coverage: each pixel is of the feature that covers most of it."""
+        if not len(features):
+            return
+        found = coverage(layer.shapes, self._step, canvas.row, canvas.row + canvas.height, features)
+        for name, channel in self._channel.items():
+            # the category in this channel, of the highest precedence, that each group of features is of
+            mine = [self._category_in(name, tasks.covers) for tasks in layer.tasks]
+            value = np.array([each.value if each else -1 for each in mine])[layer.number]
+            rank = np.array([each.precedence if each else 0 for each in mine])[layer.number]
+            row, column = found.row - canvas.row, found.column - canvas.column
+            part = np.flatnonzero((value[found.feature] >= 0) & (column >= 0) & (column < canvas.width))
+            pixel = row[part].astype(np.int64) * canvas.width + column[part]
+            order = np.lexsort((rank[found.feature[part]], found.share[part], pixel))
+            best = order[np.r_[np.diff(pixel[order]) != 0, True]] if len(order) else order
+            labels[channel].reshape(-1)[pixel[best]] = value[found.feature[part[best]]]
+            for category in self._by_precedence:
+                canvas.draw(
+                    labels[channel], [found.whole[value[found.whole.feature] == category.value]], category.value
                 )
-            if not geometry.is_empty:
-                yield geometry
 
+    def _category_in(self, channel: str, numbers: Sequence[int]) -> Category | None:
+        """Of these categories, that of `channel` with the highest precedence."""
+        mine = [each for each in map(self._ontology.categories.__getitem__, numbers) if each.channel == channel]
+        return max(mine, key=lambda category: category.precedence, default=None)
 
-def _merge(masks: dict[str, np.ndarray], name: str, mask: np.ndarray) -> None:
-    masks[name] = masks[name] | mask if name in masks else mask
+    def _paint(self, labels: np.ndarray, canvas: Canvas, uses: dict[_Use, list[Spans]]) -> np.ndarray:
+        """Paint all strokes by precedence; returns where evidence is undone, bool (channel, y, x)."""
+        categories = self._ontology.categories
+        doubtful = np.zeros(labels.shape, dtype=bool)
+        strokes = {use: spans for use, spans in uses.items() if isinstance(use, _Stroke)}
+        disks = {}
+        for stroke in sorted(strokes):
+            if stroke.disk_m:
+                disks[stroke] = dilated(canvas.drawn(strokes[stroke]), stroke.disk_m / self._step)
+            for channel in stroke.doubts:
+                if stroke in disks:
+                    doubtful[channel] |= disks[stroke]
+                else:
+                    canvas.draw(doubtful[channel], strokes[stroke])
+        # Channels that burn by coverage are settled: what wins there is burned as what it implies.
+        won = {
+            category.name: labels[self._channel[category.channel]] == category.value
+            for category in categories if category.burn == "coverage" and category.implies
+        }  # fmt: skip
+        for category in self._by_precedence:
+            if category.burn == "coverage":
+                continue
+            own = labels[self._channel[category.channel]]
+            for giver in self._givers[category.name]:
+                if giver in won:
+                    np.putmask(own, won[giver], category.value)
+                    continue
+                for stroke in (each for each in sorted(strokes) if categories[each.category].name == giver):
+                    if stroke in disks:
+                        np.putmask(own, disks[stroke], category.value)
+                    else:
+                        canvas.draw(own, strokes[stroke], category.value)
+        return doubtful
+
+    def _none(self, labels: np.ndarray, canvas: Canvas, uses: dict[_Use, list[Spans]], doubtful: np.ndarray) -> None:
+        """Write NONE where it is known."""
+        evidence = {use: canvas.drawn(spans) for use, spans in uses.items() if isinstance(use, _Evidence)}
+        for name, channel in self._channel.items():
+            known = canvas.blank()
+            for own in self._channel.values():
+                masks = [mask for use, mask in evidence.items() if use.own == own and channel in use.none]
+                if masks:
+                    agrees = np.zeros(256, dtype=bool)
+                    agrees[[each.value for each in self._ontology.categories
+                            if self._channel[each.channel] == own and name in each.implies_none]] = True  # fmt: skip
+                    known |= np.logical_or.reduce(masks) & agrees[labels[own]]
+            if known.any():
+                known = shrunk(known & ~doubtful[channel])
+            canvas.draw(known, uses.get(_Explicit(channel), []))
+            if known.any():
+                known &= labels[channel] == UNLABELED
+                known &= ~dilated(labels[channel] < NONE, self._ontology.channels[channel].guard_m / self._step)
+                np.putmask(labels[channel], known, NONE)
