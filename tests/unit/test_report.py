@@ -5,32 +5,37 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import shapely
 import xarray as xr
+import yaml
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
+import labelsets
 from handmade import small_of
 from tilewright.config.bands import SCL_CLASSES
 from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.label_settings import LabelSetSettings, LabelsSettings
 from tilewright.config.model import Shares
 from tilewright.config.settings import GroupSettings, IndexSettings
 from tilewright.errors import TilewrightError
 from tilewright.report import make_report
-from tilewright.report.cellmap import cell_map, turned
-from tilewright.report.facts import read_facts
-from tilewright.report.plots import percent
+from tilewright.report.cellmap import cell_map, label_map, turned
+from tilewright.report.drawing import CLAIM_COLOURS, Frame, percent, rgb
+from tilewright.report.facts import Facts, read_facts
+from tilewright.report.labelplots import shortened
 from tilewright.report.samples import CELLS, chosen, make_samples
 from tilewright.stages.cells import make_cells
 from tilewright.stages.group import make_group
 from tilewright.stages.index import make_index
-from tilewright.stages.labels import make_labels
 from tilewright.stages.zone import TileFiles, make_zone
 from tilewright.store import read_table, write_table
 from tilewright.store.patches import groups_of
@@ -93,8 +98,72 @@ def write_patches(
     return folder / "patches.zarr.zip"
 
 
+Labels = Callable[[Path, pd.DataFrame], tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]]
+"""(root, cells) -> label sets as `labelsets` writes them, and what features.parquet says of them."""
+
+
+def shipped(root: Path, name: str) -> dict[str, Any]:
+    return yaml.safe_load((root / f"config/ontologies/{name}.yaml").read_text())
+
+
+def woods(root: Path, cells: pd.DataFrame) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A wood in the middle of the first four cells; the last three cells are half outside the extent."""
+    labels = np.full((len(cells), 3, 24, 24), 255, "uint8")
+    labels[:4, 0, 6:18, 6:18] = 0
+    coverage = np.ones(len(cells))
+    coverage[-3:] = 0.5
+    west, south, east, north = cells.total_bounds
+    about = {
+        "source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "licence": "© OpenStreetMap contributors, ODbL 1.0",
+        "ontology": shipped(root, "opensentinelmap"), "kind": "pbf",
+        "extent": [float(west - 1), float(south - 1), float(east - 0.002), float(north + 1)],
+    }  # fmt: skip
+    held = {"kind": "pbf", "counts": {"area": 4}, "rejects": {}, "repaired": 0, "extent": "POLYGON EMPTY"}
+    return {"osm": {"arrays": {"labels": labels}, "about": about, "coverage": coverage}}, {"osm": held}
+
+
+def everything(root: Path, cells: pd.DataFrame) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A layer, 33 classes with regions, parcels of two years with claims: each drawn, but in patches as maps are."""
+    count = len(cells)
+
+    def patches(name: str, values: list[int], side: int, *more: int) -> np.ndarray:
+        draw = np.random.default_rng([*name.encode()])
+        coarse = draw.choice(np.array(values, "uint8"), (count, *more, side // 4, side // 4))
+        return coarse.repeat(4, axis=-1).repeat(4, axis=-2)
+
+    clc, crops = (
+        shipped(root, "seasonet-clc"),
+        labelsets.ontology({"crop": {"wheat": 1, "maize": 2, "grass": 7}}, "crops"),
+    )
+    land = patches("clc", [*range(1, 34), 255], 96, 1)
+    land[:, :, :40, :40] = 16
+    ignore = np.stack([land != 16, (land != 16) & (land > 20), land > 250]).astype("uint8").transpose(1, 0, 2, 3, 4)
+    dem = (400 + 90 * np.arange(count)[:, None, None] + np.add.outer(np.arange(24), np.arange(24))).astype("float32")
+    dem[2], dem[3, :12] = np.nan, np.nan
+    sets: dict[str, dict[str, Any]] = {
+        "clc": {"arrays": {"labels": land, "ignore": ignore}, "about": {"ontology": clc, "unknown": {"CLC18=335": 3, "CLC18=<b>": 1}}},
+        "dem": {"arrays": {"layer": dem}, "about": {"kind": "raster", "source": "dem.tif"}},
+    }  # fmt: skip
+    for year in (2019, 2020):
+        name = f"lpis-{year}"
+        arrays = {
+            "labels": patches(name, [1, 2, 7, 255], 24, 1), "claims": patches(f"{name}a", [0] * 7 + [1, 2], 24),
+            "claims_same": patches(f"{name}b", [0] * 7 + [1, 2], 24),
+        }  # fmt: skip
+        if year == 2020:
+            arrays["claims"] *= 0
+            arrays["claims_same"] *= 0
+        sets[name] = {"arrays": arrays, "about": {"ontology": crops, "family": "lpis", "year": year}}
+    held = {
+        "clc": {"kind": "vector", "counts": {"area": 1234}, "rejects": {"null geometry": 17}, "repaired": 5, "extent": None},
+        **{f"lpis-{year}": {"kind": "vector", "counts": {"area": 50}, "rejects": {}, "repaired": 0} for year in (2019, 2020)},
+    }  # fmt: skip
+    return sets, held
+
+
 def build(
-    folder: Path, root: Path, *, blank: int = 1, bands: list[str] = BANDS, labels: bool = True, attribution: str = "Us", periods: int = 2
+    folder: Path, root: Path, *, blank: int = 1, bands: list[str] = BANDS, labels: Labels | None = woods, attribution: str = "Us",
+    periods: int = 2,
 ) -> Path:  # fmt: skip
     """A dataset's folder, by the project's own stages."""
     tile = folder / "tiles" / TILE
@@ -108,23 +177,11 @@ def build(
         tile=TILE, periods=names, bands={"s2_l2a": bands}, provider="here", licence="free", attribution=attribution
     )
     make_group(tile / "cells.parquet", stores, settings, tile / "series.zarr.zip")
-    if labels:
-        wood = cells.geometry.iloc[[0, 1, 2, 3]].scale(0.5, 0.5).tolist()
-        features = cells.iloc[[0, 1, 2, 3]][["geometry"]].assign(
-            label_set="osm", osm_type="way", osm_id=range(4), kind="area", tags='{"natural":"wood"}', geometry=wood
-        )
-        west, south, east, north = cells.total_bounds
-        about = {
-            "source": "a.osm.pbf",
-            "snapshot": "2020-01-01T00:00:00Z",
-            "licence": "© OpenStreetMap contributors, ODbL 1.0",
-        }
-        about["extent"] = [float(west - 1), float(south - 1), float(east - 0.002), float(north + 1)]
-        write_table(features, tile / "features.parquet", {"label_sets": {"osm": about}})
-        ontology = str(root / "config" / "ontologies" / "opensentinelmap.yaml")
-        sets = LabelsSettings(sets={"osm": LabelSetSettings(ontology=ontology)})
-        make_labels(tile / "cells.parquet", tile / "features.parquet", sets, tile / "labels.zarr.zip")
-    make_zone([TileFiles(tile, names, labels)], folder / "zones" / "32N.parquet")
+    if labels is not None:
+        sets, about = labels(root, cells)
+        write_table(pd.DataFrame({"label_set": []}), tile / "features.parquet", {"label_sets": about})
+        labelsets.write_store(tile / "labels.zarr.zip", sets, cells["cell_id"].tolist(), SIZE)
+    make_zone([TileFiles(tile, names, labels is not None)], folder / "zones" / "32N.parquet")
     split = IndexSettings(dataset="small", seed=1, by="tile", shares=Shares(), min_tiles=10, block_m=480, size_m=SIZE)
     make_index(
         [folder / "zones" / "32N.parquet"],
@@ -184,7 +241,7 @@ def page(text) -> Page:
 def odd(tmp_path_factory, root) -> Path:
     """One band that is no colour, no labels, one period, imagery for every cell, and words that mean harm."""
     return build(
-        tmp_path_factory.mktemp("odd"), root, blank=0, bands=["B05"], labels=False, periods=1, attribution=HOSTILE
+        tmp_path_factory.mktemp("odd"), root, blank=0, bands=["B05"], labels=None, periods=1, attribution=HOSTILE
     )
 
 
@@ -193,12 +250,37 @@ def odd_text(odd) -> str:
     return page_of(odd, config=f"# {HOSTILE}\ndataset: '</pre>$x$'\n")
 
 
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory, root) -> Path:
+    """Label sets of every kind."""
+    return build(tmp_path_factory.mktemp("rich"), root, labels=everything)
+
+
+@pytest.fixture(scope="module")
+def rich_page(rich) -> Page:
+    text = page_of(rich)
+    assert page_of(rich, name="second.html") == text
+    return Page(text)
+
+
+def pixels_of(frame: Frame) -> np.ndarray:
+    """(y, x, 4) whole numbers."""
+    return np.rint(255 * imread(io.BytesIO(base64.b64decode(frame.image.split(",")[1])), format="png")).astype(int)
+
+
+def shades(svg: str, wanted: str) -> int:
+    """How many shapes of an SVG are filled with a colour."""
+    return len(re.findall(rf"fill: ?{wanted}\b", svg))
+
+
 def test_same_bytes_twice(small, text):
     assert page_of(small, name="second.html") == text
     assert page_of(small, config="dataset: other\n", name="second.html") != text
 
 
-def test_loads_nothing(page):
+@pytest.mark.parametrize("of", ["page", "rich_page"])
+def test_loads_nothing(of, request):
+    page = request.getfixturevalue(of)
     for tag, attrs in page.elements:
         assert tag not in ("script", "link", "iframe", "object", "embed", "base")
         for name in ("src", "href", "xlink:href", "srcset", "poster", "data"):
@@ -301,6 +383,106 @@ def test_label_picture_is_the_label_array(small):
     drawn = np.rint(255 * imread(io.BytesIO(base64.b64decode(frame.image.split(",")[1])), format="png")).astype(int)
     assert ((drawn[..., 3] == 0) == (labels == 255)).all()
     assert (drawn[labels == 0] == [0x1B, 0x78, 0x37, 255]).all()
+
+
+def test_label_map_shows_the_labelled_share_of_the_ground(small):
+    facts = read_facts(small)
+    index = facts.index
+    shown = label_map(facts, "osm")
+    wood = to_hex(colormaps["viridis"].resampled(10)(0.25))
+    assert index["osm_labelled"].tolist() == [0.25] * 4 + [0] * 10
+    bare = to_hex(colormaps["viridis"].resampled(10)(0.0))
+    assert shades(shown.svg, wood) == 4 + shades(label_map(nothing_labelled(small), "osm").svg, wood)
+    assert "Hollow" not in shown.caption and shades(shown.svg, bare) >= 10
+    # of a cell that is half outside the extent the share of the half inside; of one wholly outside nothing is known
+    index.loc[index.index[0], "osm_coverage"], index.loc[index.index[1], "osm_coverage"] = 0.5, 0.0
+    again = label_map(facts, "osm")
+    assert shades(again.svg, wood) == shades(shown.svg, wood) - 2
+    assert shades(again.svg, to_hex(colormaps["viridis"].resampled(10)(0.5))) == 1 + shades(shown.svg, to_hex(colormaps["viridis"].resampled(10)(0.5)))  # fmt: skip
+    assert "Hollow: no ground inside the extent." in again.caption
+
+
+def nothing_labelled(folder: Path) -> Facts:
+    facts = read_facts(folder)
+    facts.index["osm_labelled"] = 0.0
+    return facts
+
+
+def test_every_kind_of_label_has_its_pictures(rich):
+    """Claims and masks only where there are any; colours by the arrays."""
+    facts = read_facts(rich)
+    samples = make_samples(facts)
+    titles = ["clc: land_cover", "clc: land_cover, small regions", "dem: layer", "lpis-2019: crop", "lpis-2019: claims", "lpis-2020: crop"]  # fmt: skip
+    names = {"none": -1}
+    seen = set()
+    for row in samples.rows:
+        assert [frame.title for frame in row.frames[-6:]] == titles
+        frames = {frame.title: frame for frame in row.frames}
+        cell = facts.dataset[row.cell_id]["labels"]
+        claims, same = cell["lpis-2019"]["claims"].values, cell["lpis-2019"]["claims_same"].values
+        crop = cell["lpis-2019"]["labels"].values[0]
+        drawn = pixels_of(frames["lpis-2019: claims"])
+        for y, x in np.ndindex(24, 24):
+            look = next(
+                (CLAIM_COLOURS[key][each[y, x] - 1] for key, each in (("claims", claims), ("claims_same", same)) if each[y, x]),
+                None if crop[y, x] == 255 else "#d9d9d9",
+            )  # fmt: skip
+            assert tuple(drawn[y, x]) == ((*rgb(look), 255) if look else (0, 0, 0, 0))
+            seen.add(look)
+        ignore, land = cell["clc"]["ignore"].values[:, 0], cell["clc"]["labels"].values[0]
+        drawn = pixels_of(frames["clc: land_cover, small regions"])
+        assert ((drawn[..., 3] == 0) == (land == 255)).all()
+        for levels, look in (((0, 0, 0), "#d9d9d9"), ((1, 0, 0), "#fee391"), ((1, 1, 0), "#fe9929")):
+            mine = (ignore == np.array(levels)[:, None, None]).all(axis=0) & (land < 254)
+            assert mine.any() and (drawn[mine, :3] == rgb(look)).all()
+        layer = cell["dem"]["layer"].values
+        drawn = pixels_of(frames["dem: layer"])
+        assert ((drawn[..., 3] == 0) == np.isnan(layer)).all()
+        assert frames["dem: layer"].note == ("" if row_coverage(facts, row.cell_id) == 1 else f"{100 * row_coverage(facts, row.cell_id):.3g} % with data")  # fmt: skip
+        names |= {row.cell_id: drawn[..., 0][~np.isnan(layer)].mean() if not np.isnan(layer).all() else -1}
+    assert len(seen) == 6
+    by_mean = facts.index.loc[[row.cell_id for row in samples.rows], "dem_mean"].dropna().sort_values()
+    greys = [names[cell] for cell in by_mean.index]
+    assert greys == sorted(greys) and len(set(greys)) > 5
+    legends = {legend.name: [entry.name for entry in legend.entries] for legend in samples.legends}
+    assert legends["Small regions: clc / land_cover"] == ["counted", "too small for easy", "too small for easy, medium", "no class"]  # fmt: skip
+    assert legends["Claims: lpis-2019"][0] == "one parcel" and len(legends["Claims: lpis-2019"]) == 6
+    assert "Claims: lpis-2020" not in legends and len(legends["Labels: clc / land_cover"]) == 34
+
+
+def row_coverage(facts: Facts, cell: str) -> float:
+    return float(facts.index.loc[cell, "dem_coverage"])
+
+
+def test_the_page_tells_what_became_of_the_sources(rich, rich_page):
+    text = rich_page.text
+    known = json.loads((rich / "statistics.json").read_text())["labels"]
+    for words in (
+        "Features 1,234 areas", "rejected: null geometry 17", "crossed or touched themselves 5", "known to no rule: CLC18=335 3",
+        "known to no rule: CLC18=<b> 1", "Year 2019", "Static layer “dem” at 10 m", "Labels “clc”: land_cover at 2.5 m",
+        "Layer “dem” of 1 cells, on which the source has no data.", "Distribution of dem", "Map of clc: labelled share",
+        f"mean {known['dem']['mean']:,.5g}, from 400 to 1,616", "claimed twice", percent(known["lpis-2019"]["claimed_wholly"]["pixels"]),
+    ):  # fmt: skip
+        assert words in text, words
+    for one in shipped(Path(__file__).parents[2], "seasonet-clc")["categories"]:
+        assert one["name"] in text
+        assert percent(known["clc"]["classes"][f"land_cover/{one['name']}"]["pixels"]) in text
+    assert "openstreetmap.org/copyright" not in text
+    assert f"On average {percent(known['lpis-2019']['labelled_share'])} of a cell is labelled" in text
+
+
+def test_a_layer_without_any_data(tmp_path, root):
+    def nothing(root: Path, cells: pd.DataFrame) -> Any:
+        return {"dem": {"arrays": {"layer": np.full((len(cells), 24, 24), np.nan, "float32")}}}, {}
+
+    page = Page(page_of(build(tmp_path, root, labels=nothing)))
+    assert "Distribution of dem" not in page.text and "Hollow: no data." in page.text
+    assert "0 % with data" in page.text
+
+
+def test_long_class_names_are_shortened_on_axes():
+    assert shortened("x" * 48) == "x" * 48
+    assert shortened("y" * 49) == "y" * 47 + "…"
 
 
 def test_chosen_cells(small):

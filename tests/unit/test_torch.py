@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import handmade
+import labelsets
 import tilewright
 from tilewright.errors import TilewrightError
 from tilewright.loader import iso_times
@@ -119,6 +120,49 @@ def test_a_season_pair_batches_as_two_views(folder: Path):
 def test_how_samples_are_shown(folder: Path):
     shown = repr(SeriesDataset(folder, bands=["B08", "B05"]))
     assert shown == f"SeriesDataset('{folder}': 8 cells; r10m B08; r20m B05)"
+
+
+@pytest.fixture(scope="module")
+def yearly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelsets.write_dataset(tmp_path_factory.mktemp("yearly"))
+
+
+ASKED: dict[str, Any] = {
+    "labels": ["lpis", "dem"],
+    "label_arrays": ["instance", "parcel_coverage", "distance", "claims", "targets"],
+}
+
+
+def test_labels_joined_by_year_are_padded_in_the_batch(yearly: Path):
+    samples, padded = SeriesDataset(yearly, **ASKED), SeriesDataset(yearly, dates=4, **ASKED)
+    assert samples[1]["labels"]["lpis"].shape == (1, 1, 24, 24) and samples[1]["label_valid"]["lpis"].tolist() == [True]
+    batch = next(iter(DataLoader(samples, batch_size=4, collate_fn=collate_series)))
+    truth = torch.utils.data.default_collate([padded[at] for at in range(4)])
+    for name in ("image", "time", "valid", "label_valid"):
+        same(batch[name], truth[name])
+    for name in ("labels", "label_arrays"):
+        assert list(batch[name]) == list(truth[name])
+    same(batch["labels"]["lpis"], truth["labels"]["lpis"])
+    np.testing.assert_array_equal(batch["labels"]["dem"], truth["labels"]["dem"])
+    found, expected = batch["label_arrays"]["lpis"], truth["label_arrays"]["lpis"]
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype and found[name].shape[:2] == (4, 4)
+        np.testing.assert_array_equal(found[name], array)
+    assert batch["labels"]["lpis"].shape == (4, 4, 1, 24, 24) and batch["labels"]["dem"].shape == (4, 1, 24, 24)
+    assert batch["label_valid"]["lpis"].sum(dim=1).tolist() == [4, 1, 3, 2]
+    assert (batch["labels"]["lpis"][1, 1:] == 255).all() and batch["labels"]["dem"].dtype == torch.float32
+    assert found["distance"][1, 1:].isnan().all() and not found["parcel_coverage"][1, 1:].any()
+    assert found["instance"].dtype == torch.uint32
+
+
+def test_sets_of_every_kind_come_through_workers(yearly: Path):
+    samples = SeriesDataset(yearly, dates=2, label_arrays=["ignore", "instance"])
+    one = next(iter(DataLoader(samples, batch_size=8)))
+    other = next(iter(DataLoader(samples, batch_size=8, num_workers=1)))
+    assert one["label_arrays"]["land"]["ignore"].shape == (8, 3, 2, 96, 96)
+    same(one["label_arrays"], other["label_arrays"])
+    same(one["labels"]["lpis-2020"], other["labels"]["lpis-2020"])
+    assert "label_valid" not in one
 
 
 class Shift:

@@ -13,7 +13,7 @@ from tilewright.config.settings import STAGE_VERSIONS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow" / "tilewright"
 KEPT = Path(__file__).with_name("stage_hashes.json")
-ENTRY = {"simulate": "simulate/__init__.py", "report": "report/__init__.py"}
+ENTRY = {"simulate": "simulate/__init__.py", "report": "report/__init__.py", "legend": "vector/legend.py"}
 
 
 def modules_of(entry: Path) -> set[Path]:
@@ -55,9 +55,8 @@ def stage_hash(stage: str) -> str:
         # the numbers themselves are not the code that they guard
         tree.body = [node for node in tree.body if "STAGE_VERSIONS" not in ast.dump(node)]
         digest.update(f"{path.relative_to(PACKAGE)} {ast.dump(tree)}".encode())
-    if stage == "report":
-        for template in sorted((PACKAGE / "report").glob("*.j2")):
-            digest.update(template.read_bytes())
+    for template in sorted((PACKAGE / ENTRY.get(stage, "stages/none")).parent.glob("*.j2")):
+        digest.update(template.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -1,7 +1,8 @@
 """Figures of a dataset, from the rows that the zones gathered; nothing here reads a pixel."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from tilewright.split import NAMES
 from tilewright.stages.zone import BAND_SUMS, classes_of, share_column
 
-_COVERAGE_BINS = 20
+_BINS: Final = 20
 
 
 def band_statistics(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -30,35 +31,117 @@ def band_statistics(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     return found
 
 
-def label_statistics(rows: pd.DataFrame, labels: dict[str, Any]) -> dict[str, Any]:
-    """For each label set: share of cells that have a class and of pixels in it, and the histogram of labelled shares.
+def label_statistics(rows: pd.DataFrame, labels: dict[str, Any], summaries: dict[str, Any]) -> dict[str, Any]:
+    """For each label set: prevalence of its classes, or distribution of the layer, and what its sources held.
 
-    A pixel is labelled where it has a class in any channel.
-
-    Cells outside the source's extent are left out: what is not known is not unlabeled. As OpenSentinelMap's Figure 4.
+    Args:
+        rows: the index.
+        labels: what is known of each label set, its ontology included (None: a static layer).
+        summaries: by tile, as `zone` makes them.
     """
     found = {}
     for name in sorted(labels):
-        covered = rows[(rows[f"{name}_row"] >= 0) & ~(rows[f"{name}_coverage"] < 1)]
-        classes = {}
-        labelled = covered[f"{name}_labelled"].to_numpy(float)
         ontology = labels[name]["ontology"]
-        for channel in (each["name"] for each in ontology["channels"]):
-            known = {
-                one: covered[share_column(name, channel, one)].to_numpy(float)
-                for one, _ in classes_of(ontology, channel)
-            }
-            for one, share in known.items():
-                classes[f"{channel}/{one}"] = {
-                    "cells": float((share > 0).mean()) if len(share) else 0.0,
-                    "pixels": float(share.mean()) if len(share) else 0.0,
-                }
-        histogram = np.histogram(np.clip(labelled, 0, 1), bins=_COVERAGE_BINS, range=(0, 1))[0]
-        found[name] = {
-            "cells": len(covered), "cells_outside_extent": int((rows[f"{name}_coverage"] < 1).sum()), "classes": classes,
-            "labelled_share_histogram": histogram.tolist(),
-        }  # fmt: skip
+        figures = _layer_figures(rows, name) if ontology is None else _class_figures(rows, name, ontology)
+        found[name] = {**figures, **_source_figures(name, summaries)}
     return found
+
+
+def _class_figures(rows: pd.DataFrame, name: str, ontology: dict[str, Any]) -> dict[str, Any]:
+    """Share of cells that have a class and of pixels in it, and the histogram of labelled shares.
+
+    As OpenSentinelMap's Figure 4. A pixel is labelled where it has a class in any channel. Cells outside the source's extent
+    are left out: what is not known is not unlabeled.
+    """
+    covered = rows[(rows[f"{name}_row"] >= 0) & ~(rows[f"{name}_coverage"] < 1)]
+    labelled = covered[f"{name}_labelled"].to_numpy(float)
+    classes = {}
+    for channel in (each["name"] for each in ontology["channels"]):
+        for one, _ in classes_of(ontology, channel):
+            share = covered[share_column(name, channel, one)].to_numpy(float)
+            classes[f"{channel}/{one}"] = {"cells": _mean(share > 0), "pixels": _mean(share)}
+    histogram = np.histogram(np.clip(labelled, 0, 1), bins=_BINS, range=(0, 1))[0]
+    figures = {
+        "cells": len(covered), "cells_outside_extent": int((rows[f"{name}_coverage"] < 1).sum()), "classes": classes,
+        "labelled_share": _mean(labelled), "labelled_share_histogram": histogram.tolist(),
+        "cells_below_1_percent": _mean(labelled < 0.01), "cells_above_90_percent": _mean(labelled > 0.9),
+    }  # fmt: skip
+    for how in ("partly", "wholly"):
+        if f"{name}_claimed_{how}" in covered:
+            share = covered[f"{name}_claimed_{how}"].to_numpy(float)
+            figures[f"claimed_{how}"] = {"cells": _mean(share > 0), "pixels": _mean(share)}
+    return figures
+
+
+def _layer_figures(rows: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Range of a static layer over all cells with data, its mean over their pixels, and the histogram of the cells' means."""
+    coverage = rows[f"{name}_coverage"].to_numpy(float)
+    with_data = rows[coverage > 0]
+    figures: dict[str, Any] = {
+        "cells": len(with_data), "cells_without_data": int((~(coverage > 0)).sum()),
+        "cells_partly": int(((coverage > 0) & (coverage < 1)).sum()),
+    }  # fmt: skip
+    if with_data.empty:
+        return figures
+    means = with_data[f"{name}_mean"].to_numpy(float)
+    counts, edges = np.histogram(means, bins=_BINS)
+    return figures | {
+        "min": float(with_data[f"{name}_min"].min()), "max": float(with_data[f"{name}_max"].max()),
+        "mean": float(np.average(means, weights=coverage[coverage > 0])),
+        "cell_mean_histogram": counts.tolist(), "cell_mean_edges": [float(edge) for edge in edges],
+    }  # fmt: skip
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _source_figures(name: str, summaries: dict[str, Any]) -> dict[str, Any]:
+    """What a set's source held and what of it no map could be made of.
+
+    A file is counted once, as a whole; what an API was asked for each tile is summed over tiles, though tiles share
+    ground. `unknown` (classes that no rule knows) is summed over tiles always.
+    """
+    figures: dict[str, Any] = {"counts": {}, "rejects": {}, "repaired": 0}
+    parts = [summary["features"][name] for summary in summaries.values() if name in summary.get("features", {})]
+    if parts and parts[0].get("kind") != "overpass":
+        parts = parts[:1]
+    for key in ("counts", "rejects"):
+        figures[key] = _sum(part.get(key) for part in parts)
+    figures["repaired"] = sum(part.get("repaired") or 0 for part in parts)
+    own = [summary["labels"][name] for summary in summaries.values() if name in summary.get("labels", {})]
+    figures["unknown"] = _sum(part["unknown"] for part in own)
+    figures["snapshots"] = sorted({part["snapshot"] for part in own if part["snapshot"]})
+    figures["extent"] = joint_box([part["extent"] for part in own])
+    return figures
+
+
+def _sum(counts: Iterable[dict[str, int] | None]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each or {})
+    return dict(sorted(total.items()))
+
+
+def joint_box(boxes: Sequence[Sequence[float] | None]) -> list[float] | None:
+    """The box around boxes (west, south, east, north in degrees; west > east crosses ±180); None where one is unknown."""
+    known = [box for box in boxes if box is not None]
+    if not known or len(known) < len(boxes):
+        return None
+    middle = known[0][0]
+    wests, easts = [], []
+    for west, _, east, _ in known:
+        turns = 360 * round((middle - west) / 360)
+        wests.append(west + turns)
+        easts.append(east + turns + (360 if east < west else 0))
+    west, east = min(wests), max(easts)
+    if east - west >= 360:
+        west, east = -180.0, 180.0
+    return [_within_180(west), min(box[1] for box in known), _within_180(east), max(box[3] for box in known)]
+
+
+def _within_180(lon: float) -> float:
+    return lon if -180 <= lon <= 180 else (lon + 180) % 360 - 180
 
 
 def summed(summaries: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +186,6 @@ def dataset_statistics(
         "patches": int(rows["dates"].sum()),
         "dates_per_cell": {int(value): int(number) for value, number in rows["dates"].value_counts().sort_index().items()},
         "bands_train": band_statistics(rows),
-        "labels": label_statistics(rows, labels),
+        "labels": label_statistics(rows, labels, summaries),
         "periods": summed(summaries),
     }  # fmt: skip

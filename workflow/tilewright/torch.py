@@ -13,6 +13,7 @@ except ImportError as error:
 
 from tilewright.errors import TilewrightError
 from tilewright.loader import Dataset
+from tilewright.loader.labels import fill_of
 from tilewright.loader.resample import Resampling
 from tilewright.loader.sample import SampleOptions, SampleReader
 from tilewright.loader.times import NO_TIME, Sampling, Season
@@ -31,7 +32,10 @@ class SeriesDataset(TorchDataset[Sample]):
     * `scl`: (time, y, x) uint8
     * `time`: (time,) int64 microseconds since 1970-01-01 UTC (`tilewright.loader.iso_times` spells them)
     * `valid`: (time,) bool, False in padding, whose pixels are 0 and whose times are the least int64 (numpy's NaT)
-    * `labels`: (channel, y, x) uint8 by label set; 254 none, 255 unlabeled
+    * `labels`: (channel, y, x) uint8 by label set, 254 none, 255 unlabeled; float32 (1, y, x) of a static layer, NaN: no
+      data. Of a family (sets of several years) there is a first axis time: for each date the labels of its year, and
+      `label_valid`, (time,) bool by family, says for which dates there are any
+    * `label_arrays`, where asked for: further arrays by label set and name
     * `cell`: cell_id, tile, split, epsg, ulx, uly, lon, lat, size_m
 
     Random choices are of seed, epoch and cell, so a sample is the same whichever worker makes it. Call `set_epoch` before
@@ -50,6 +54,7 @@ class SeriesDataset(TorchDataset[Sample]):
         collection: str = "s2_l2a",
         bands: Sequence[str] | None = None,
         labels: Sequence[str] | None = None,
+        label_arrays: Sequence[str] = (),
         scale: bool = True,
         resolution_m: int | None = None,
         resampling: Resampling = "bilinear",
@@ -69,7 +74,9 @@ class SeriesDataset(TorchDataset[Sample]):
             rows: instead, a part of the dataset's index, or cell ids. Cells without imagery are left out, with a warning.
             collection: whose series.
             bands: names, in the order wanted; all where left out.
-            labels: label sets; all where left out, [] for none.
+            labels: label sets, or names of families, joined by the year of each date; all sets where left out, [] for none.
+            label_arrays: further arrays of these sets: instance, parcel_coverage, distance, claims, claims_same, targets,
+                ignore.
             scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16; float32 where `resolution_m` is
                 given and resampling is bilinear, which has fractions of DN).
             resolution_m: one grid for all bands, masks and labels; where left out, each keeps its own.
@@ -90,8 +97,10 @@ class SeriesDataset(TorchDataset[Sample]):
         if transform is not None and not callable(transform):
             raise TilewrightError(f"transform: {transform!r} cannot be called")
         options = SampleOptions(
-            collection, bands, labels, scale, resolution_m, resampling, dates, sampling, season, min_dates, seed
-        )
+            collection=collection, bands=bands, labels=labels, label_arrays=label_arrays, scale=scale,
+            resolution_m=resolution_m, resampling=resampling, dates=dates, sampling=sampling, season=season,
+            min_dates=min_dates, seed=seed,
+        )  # fmt: skip
         self.samples = SampleReader(dataset, options, split=split, rows=rows)
         self.transform = transform
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -136,16 +145,36 @@ def _tensors(value: Any) -> Any:
 def collate_series(samples: Sequence[Sample]) -> Sample:
     """A batch of samples of different lengths: padded in time to the longest, then batched as torch does.
 
-    `valid` is False in padding.
+    `valid` and `label_valid` are False in padding, labels joined by year as where there are none of the year.
     """
     length = max(len(sample["valid"]) for sample in samples)
-    return default_collate([{name: _longer(name, value, length) for name, value in each.items()} for each in samples])
+    return default_collate([_longer(sample, length) for sample in samples])
 
 
-def _longer(name: str, value: Any, length: int) -> Any:
-    if isinstance(value, dict) and name in ("image", "pixel_valid"):
-        return {key: _longer(name, each, length) for key, each in value.items()}
-    if name not in ("image", "pixel_valid", "scl", "time", "valid") or len(value) == length:
+def _longer(sample: Sample, length: int) -> Sample:
+    """The sample with its axes of time filled up to `length`."""
+    found = dict(sample)
+    for name in ("image", "pixel_valid", "scl", "time", "valid"):
+        found[name] = _filled(sample[name], length, NO_TIME if name == "time" else 0)
+    if families := sample.get("label_valid"):
+        found["label_valid"] = _filled(families, length, 0)
+        for name in ("labels", "label_arrays"):
+            if name in sample:
+                found[name] = {
+                    key: _filled_labels(each, length) if key in families else each for key, each in sample[name].items()
+                }
+    return found
+
+
+def _filled_labels(value: Any, length: int) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(each, length, fill_of(name, each.is_floating_point())) for name, each in value.items()}
+    return _filled(value, length, fill_of("labels", value.is_floating_point()))
+
+
+def _filled(value: Any, length: int, fill: float) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(each, length, fill) for name, each in value.items()}
+    if len(value) == length:
         return value
-    padding = value.new_full((length - len(value), *value.shape[1:]), NO_TIME if name == "time" else 0)
-    return torch.cat([value, padding])
+    return torch.cat([value, value.new_full((length - len(value), *value.shape[1:]), fill)])

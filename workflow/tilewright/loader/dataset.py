@@ -14,10 +14,11 @@ import xarray as xr
 
 from tilewright.errors import TilewrightError
 from tilewright.loader.files import absolute, files_of, is_url
+from tilewright.loader.labels import families
 from tilewright.loader.rows import of_split
 from tilewright.loader.series import MEMORY_MB, Series, SeriesReader, check_cell
 from tilewright.loader.zipped import Zipped, ZippedStore
-from tilewright.store import read_table
+from tilewright.store import read_table, table_metadata
 
 _OPEN_TREES = 64  # stores of tiles in use that are kept open
 
@@ -27,6 +28,8 @@ class Dataset:
 
     Attributes:
         index: a row a cell, by its id, which is also the column `cell_id`.
+        described: the index's metadata: provider, licence, label sets with their ontologies, split; empty where another
+            program wrote the index anew.
     """
 
     def __init__(self, path: str | Path, memory_mb: float = MEMORY_MB) -> None:
@@ -46,20 +49,21 @@ class Dataset:
         self.files = files_of(self.url or self.path)
         self.memory_mb = memory_mb
         # without a name: a column and an index of one name are ambiguous to pandas
-        self.index: gpd.GeoDataFrame = self._index().set_index("cell_id", drop=False).rename_axis(None)
+        table, self.described = self._index()
+        self.index: gpd.GeoDataFrame = table.set_index("cell_id", drop=False).rename_axis(None)
         self._trees: OrderedDict[str, xr.DataTree] = OrderedDict()
 
-    def _index(self) -> gpd.GeoDataFrame:
+    def _index(self) -> tuple[gpd.GeoDataFrame, dict[str, Any]]:
         if not self.files.remote:
             if not (self.path / "index.parquet").is_file():
                 raise TilewrightError(
                     f"{self.path} is no dataset folder or store: {self.path / 'index.parquet'} is missing: "
                     "check the path, or run the rule that makes it"
                 )
-            return read_table(self.path / "index.parquet")
+            return read_table(self.path / "index.parquet"), _metadata(self.path / "index.parquet")
         data = self.files.whole("index.parquet")
         try:
-            return gpd.read_parquet(io.BytesIO(data))
+            return gpd.read_parquet(io.BytesIO(data)), _metadata(io.BytesIO(data))
         except (pa.ArrowInvalid, ValueError, OSError) as error:
             raise TilewrightError(f"{self.files.name('index.parquet')} is no index of a dataset ({error})") from error
 
@@ -84,6 +88,13 @@ class Dataset:
             name.removesuffix("_row") for name in self.index
             if name.endswith("_row") and f"{name.removesuffix('_row')}_coverage" in known
         )  # fmt: skip
+
+    @property
+    def label_families(self) -> dict[str, dict[int, str]]:
+        """{family: {year: label set}} of the label sets that the config gives one of for each of several years."""
+        return families(
+            {name: about for name, about in self.described.get("labels", {}).items() if name in self.label_sets}
+        )
 
     def _tree(self, relative: str) -> xr.DataTree:
         """A store's tree, kept: opening reads its metadata."""
@@ -129,7 +140,7 @@ class Dataset:
         return self.reader.read(row["series_path"], collection, int(row["series_row"]), cell_id)
 
     def __getitem__(self, cell_id: str) -> xr.DataTree:
-        """One cell: its series, cut to its own dates, with the label sets as groups `labels/<set>`.
+        """One cell: its series, cut to its own dates, with the label sets, all their arrays, as groups `labels/<set>`.
 
         Arrays are lazy until used, in DN as stored. A cell without imagery has labels only, and the attribute `imagery`
         that says so.
@@ -160,6 +171,13 @@ class Dataset:
         if "cell_id" in part.variables:
             check_cell(self.files.name(path), np.asarray(part["cell_id"]), row, cell_id)
         return part.isel(cell=row)
+
+
+def _metadata(index: Path | io.BytesIO) -> dict[str, Any]:
+    try:
+        return table_metadata(index)  # type: ignore[arg-type]  # what is like a file will do
+    except TilewrightError:
+        return {}
 
 
 def tree_of(zipped: Zipped, **options: Any) -> xr.DataTree:

@@ -4,6 +4,7 @@ import logging
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from tilewright.config.bands import COLLECTION_BANDS, NO_DATA
 from tilewright.errors import TilewrightError
 from tilewright.loader.dataset import Dataset
+from tilewright.loader.labels import MAIN, fill_of, joined, label_parts
 from tilewright.loader.resample import Resampling, all_valid, bilinear, covered, nearest
 from tilewright.loader.rows import chosen_rows, rows_of
 from tilewright.loader.series import Layout
@@ -30,7 +32,10 @@ class SampleOptions:
     Attributes:
         collection: whose series.
         bands: names, in the order wanted; None for all.
-        labels: label sets; None for all.
+        labels: label sets; None for all. The name of a family (a set of several `years` in the config) gives, for each date,
+            the labels of its year.
+        label_arrays: further arrays of these sets that a sample holds where a set has them: instance, parcel_coverage,
+            distance, claims, claims_same, targets (parcels), ignore (regions).
         scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16; float32 where bilinear resampling, which
             has fractions of DN, puts them on one grid).
         resolution_m: one grid for all bands, masks and labels; None leaves each at its own.
@@ -49,6 +54,7 @@ class SampleOptions:
     collection: str = "s2_l2a"
     bands: Sequence[str] | None = None
     labels: Sequence[str] | None = None
+    label_arrays: Sequence[str] = ()
     scale: bool = True
     resolution_m: int | None = None
     resampling: Resampling = "bilinear"
@@ -70,7 +76,7 @@ class SampleOptions:
             if (whole := _whole(value)) is None or whole < 1:
                 raise TilewrightError(f"{name}: {value!r} is not a whole number above 0")
             object.__setattr__(self, name, whole)
-        for name in ("bands", "labels"):
+        for name in ("bands", "labels", "label_arrays"):
             value = getattr(self, name)
             if isinstance(value, str) or (value is not None and len(set(value)) < len(value)):
                 raise TilewrightError(f"{name}: {value!r} is not a list of different names")
@@ -106,7 +112,7 @@ class SampleReader:
         options: what a sample holds.
         rows: its cells.
         bands: by group (r10m, …), in the order of the image's band axis; on one grid all under "image".
-        label_sets: those in a sample.
+        label_sets: the label sets and families in a sample.
     """
 
     def __init__(
@@ -126,12 +132,15 @@ class SampleReader:
                 raise TilewrightError("sampling: a season_pair needs cells with two dates, and none is left")
         self.options = options
         self.reader = dataset.reader
-        self.label_sets = _label_sets(options, dataset.label_sets)
-        for name in self.label_sets:
+        self._labels = label_parts(options.labels, dataset.label_sets, dataset.label_families)
+        self.label_sets = tuple(part.name for part in self._labels)
+        sets = sorted({name for part in self._labels for name in part.sets})
+        for name in sets:
             if (table[f"{name}_row"] < 0).any():
                 cell = table.loc[table[f"{name}_row"] < 0, "cell_id"].iloc[0]
                 raise TilewrightError(f"labels: cell {cell} has no labels {name}; leave such cells out by rows")
-        self.rows = rows_of(table, self.label_sets)
+        self.rows = rows_of(table, sets)
+        self._arrays_of = self._label_arrays()
         self._parts, self.bands = self._layout()
         if pair and options.season != "date":
             spans = [table[name].to_numpy("datetime64[us]").astype(np.int64) for name in ("first_date", "last_date")]
@@ -177,6 +186,22 @@ class SampleReader:
             bands_of[group] = tuple(mine)
         return parts, bands_of if step is None else {"image": tuple(wanted)}
 
+    def _label_arrays(self) -> dict[str, tuple[str, ...]]:
+        """Which further arrays each part of the labels has, by the first cell's store."""
+        wanted = self.options.label_arrays
+        if not wanted:
+            return {}
+        path = self.rows.word("labels_path", 0) if self._labels else ""
+        there = {part.name: self.reader.label_layout(path, part.sets[0]) for part in self._labels}
+        known = sorted({name for layout in there.values() for name in layout} - set(MAIN))
+        for name in wanted:
+            if name not in known:
+                raise TilewrightError(
+                    f"label_arrays: none of the label sets {', '.join(there) or '(none)'} has {name!r}; they have "
+                    f"{', '.join(known) or 'labels only'}"
+                )
+        return {part: tuple(name for name in wanted if name in layout) for part, layout in there.items()}
+
     def _times(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Time and period of each of the cell's dates."""
         rows, collection = self.rows, self.options.collection
@@ -211,8 +236,12 @@ class SampleReader:
             image: (time, band, y, x) by group r10m, r20m, r60m, or one array on one grid;
             pixel_valid: (time, y, x) bool likewise: SCL is not "no data", and not all stored bands are zero;
             scl: (time, y, x) uint8; time: (time,) int64 microseconds since 1970-01-01 UTC, NaT's number in padding;
-            valid: (time,) bool, False in padding; labels: (channel, y, x) uint8 by set; cell: id, tile, split, epsg,
-            ulx, uly, lon, lat, size_m.
+            valid: (time,) bool, False in padding; labels: (channel, y, x) uint8 by set, or (1, y, x) float32 of a static
+            layer; cell: id, tile, split, epsg, ulx, uly, lon, lat, size_m;
+            with `label_arrays` label_arrays: those of each set by name, without the axis cell;
+            with families label_valid: (time,) bool by family: whether there are labels of the date's year. Their labels and
+            arrays have a first axis time; without labels of the year and in padding they are UNLABELED, NaN where numbers
+            are measured, 1 (ignored) in `ignore`, else 0.
 
         Raises:
             TilewrightError: where a store cannot be read, is damaged, or is of another run than the index.
@@ -246,7 +275,7 @@ class SampleReader:
         found["scl"] = _padded(scl, length)
         found["time"] = _padded(series.time, length, NO_TIME)
         found["valid"] = np.arange(length) < len(chosen)
-        found["labels"] = {name: self._labels(name, position, side) for name in self.label_sets}
+        self._add_labels(found, position, side, series.time, length)
         found["cell"] = rows.cell(position)
         return found
 
@@ -275,10 +304,40 @@ class SampleReader:
                     image[:, place] = onto[:, band]
         return image
 
-    def _labels(self, name: str, position: int, side: int | None) -> np.ndarray:
-        path, row = self.rows.word("labels_path", position), self.rows.number(f"{name}_row", position)
-        labels = self.reader.labels(path, name, row, str(self.rows.cell_id[position]))
-        return labels if side is None else nearest(labels, side)
+    def _add_labels(
+        self, found: dict[str, Any], position: int, side: int | None, time: np.ndarray, length: int
+    ) -> None:
+        labels: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        valid: dict[str, Any] = {}
+        for part in self._labels:
+            read = partial(self._set_arrays, part.name, position=position, side=side)
+            if part.years is None:
+                arrays = read(part.name)
+            else:
+                arrays, there = joined(part, time, read, partial(read, part.sets[0]))
+                arrays = {
+                    name: _padded(each, length, fill_of(name, each.dtype.kind == "f")) for name, each in arrays.items()
+                }
+                valid[part.name] = _padded(there, length)
+            labels[part.name] = arrays.pop(next(name for name in MAIN if name in arrays))
+            others[part.name] = arrays
+        found["labels"] = labels
+        if self.options.label_arrays:
+            found["label_arrays"] = {name: arrays for name, arrays in others.items() if arrays}
+        if valid:
+            found["label_valid"] = valid
+
+    def _set_arrays(self, part: str, label_set: str, position: int, side: int | None) -> dict[str, np.ndarray]:
+        """The arrays of one set for one cell: its labels (channel, y, x) and those further ones that `part` has."""
+        rows = self.rows
+        path, row = rows.word("labels_path", position), rows.number(f"{label_set}_row", position)
+        main = next(name for name in MAIN if name in self.reader.label_layout(path, label_set))
+        names = [main, *self._arrays_of.get(part, ())]
+        arrays = self.reader.label_arrays(path, label_set, row, str(rows.cell_id[position]), names)
+        if main == "layer":
+            arrays[main] = arrays[main][None]
+        return arrays if side is None else {name: nearest(each, side) for name, each in arrays.items()}
 
 
 def _whole(value: object) -> int | None:
@@ -289,14 +348,7 @@ def _whole(value: object) -> int | None:
         return None
 
 
-def _label_sets(options: SampleOptions, known: Sequence[str]) -> tuple[str, ...]:
-    for name in options.labels or ():
-        if name not in known:
-            raise TilewrightError(f"labels: no label set {name!r} in this dataset; it has {', '.join(known) or 'none'}")
-    return tuple(known if options.labels is None else options.labels)
-
-
-def _padded(array: np.ndarray, length: int, fill: int = 0) -> np.ndarray:
+def _padded(array: np.ndarray, length: int, fill: float = 0) -> np.ndarray:
     """The first axis filled up to `length`."""
     if len(array) == length:
         return array

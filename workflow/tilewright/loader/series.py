@@ -12,6 +12,7 @@ import pandas as pd
 from tilewright.errors import TilewrightError
 from tilewright.loader.arrays import PixelArray, PixelStore
 from tilewright.loader.files import Files
+from tilewright.loader.labels import MAIN
 from tilewright.loader.zipped import Zipped
 
 # MB of opened stores that each process keeps. A store of 3,249 cells and 24 dates takes 1.4 MB and about 0.1 s to open
@@ -169,7 +170,34 @@ class SeriesReader:
         )
 
     def labels(self, path: str, label_set: str, row: int, cell_id: str) -> np.ndarray:
-        """A cell's labels (channel, y, x) uint8; `cell_id` must be at `row`.
+        """A cell's labels (channel, y, x) uint8, or static layer (1, y, x) float32; `cell_id` must be at `row`.
+
+        Raises:
+            TilewrightError: where the store is missing, damaged, of another run than the index, or lacks the set.
+        """
+        name = next(each for each in MAIN if each in self.label_layout(path, label_set))
+        found = self.label_arrays(path, label_set, row, cell_id, [name])[name]
+        return found if found.ndim == 3 else found[None]
+
+    def label_arrays(
+        self, path: str, label_set: str, row: int, cell_id: str, names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Arrays of a label set by name (see `label_layout`), one cell of each; `cell_id` must be at `row`.
+
+        Raises:
+            TilewrightError: as `labels`, and where the set lacks an array.
+        """
+        layout = self.label_layout(path, label_set)
+        for name in names:
+            if name not in layout:
+                raise _other_run(self.files.name(path), f"has no array {name} of labels {label_set}")
+        opened = self.store(path)
+        check_cell(self.files.name(path), opened.labeled[label_set], row, cell_id)
+        pixels = opened.pixels.read(row, [layout[name].name for name in names])
+        return {name: pixels[layout[name].name] for name in names}
+
+    def label_layout(self, path: str, label_set: str) -> dict[str, PixelArray]:
+        """The arrays of a label set, by name: labels or layer; instance, claims, ignore, … where the set has them.
 
         Raises:
             TilewrightError: where the store is missing, damaged, of another run than the index, or lacks the set.
@@ -177,9 +205,7 @@ class SeriesReader:
         opened = self.store(path)
         if label_set not in opened.labeled:
             raise _other_run(self.files.name(path), f"has no labels {label_set}")
-        check_cell(self.files.name(path), opened.labeled[label_set], row, cell_id)
-        name = f"{label_set}/labels"
-        return opened.pixels.read(row, [name])[name]
+        return {name.rpartition("/")[2]: each for name, each in opened.pixels.arrays.items() if each.group == label_set}
 
 
 def check_cell(store: str, cells: np.ndarray, row: int, cell_id: str) -> None:
@@ -205,7 +231,11 @@ def _opened(zipped: Zipped) -> OpenStore:
         name for name in dict.fromkeys(group.partition("/")[0] for group in groups) if f"{name}/time" in pixels.names
     ]
     banded = [group for group in groups if f"{group}/band" in pixels.names]
-    sets = [group for group in groups if f"{group}/labels" in pixels.arrays and f"{group}/cell_id" in pixels.names]
+    sets = [
+        group
+        for group in dict.fromkeys(groups)
+        if any(f"{group}/{name}" in pixels.arrays for name in MAIN) and f"{group}/cell_id" in pixels.names
+    ]
     small = pixels.small(
         [f"{name}/{each}" for name in collections for each in ("cell_id", "dates", "time", "period")]
         + [f"{group}/band" for group in banded]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup, escape
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
@@ -21,6 +22,10 @@ SCL_COLOURS: Final = (
 )  # fmt: skip
 NONE_COLOUR: Final = "#efefef"
 UNKNOWN_COLOUR: Final = "#9a9a9a"  # of the hatching that stands for "unlabeled" and "no data"
+
+# Ground that parcels claim: by their number of the masks, partly and wholly, of different classes and of the same.
+CLAIM_COLOURS: Final = {"claims": ("#fdae61", "#d7191c"), "claims_same": ("#abd9e9", "#2c7bb6")}
+HALF, WHOLE = 5.6, 10.2  # inches: width of a plot beside another, and of one alone
 
 # Stand-ins that matplotlib takes for colours; the page's own take their place in the SVG, so it suits light and dark.
 INK: Final = "#010203"
@@ -38,6 +43,17 @@ STYLE: Final[Any] = {
     "hatch.linewidth": 0.8, "figure.facecolor": "none", "axes.facecolor": "none", "path.simplify": False,
 }  # fmt: skip
 """For `rc_context`, around all that draws."""
+
+
+def percent(share: float) -> str:
+    """A share of 1 in per cent with three figures, as the page shows it."""
+    return "0" if share == 0 else f"{100 * share:.3g} %"
+
+
+def half_figure(height: float) -> tuple[Figure, Axes]:
+    """A plot that stands beside another, `height` inches high."""
+    figure = Figure(figsize=(HALF, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 @dataclass(frozen=True)
@@ -79,3 +95,34 @@ def png(pixels: np.ndarray) -> str:
 def rgb(colour: str) -> tuple[int, int, int]:
     """`#rrggbb` as three numbers."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def with_holes(colours: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """(y, x, 4): transparent in the holes, where the page's hatching shows through at the screen's own resolution."""
+    alpha = np.where(holes, 0, 255).astype("uint8")[..., None]
+    return np.concatenate([np.where(holes[..., None], 0, colours).astype("uint8"), alpha], axis=-1)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a row, as a PNG in a data URI; `image` is empty where there is nothing to show, and `note` says why."""
+
+    title: str
+    note: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a legend; `look` is a colour, or "none" or "unknown", which the page draws in its own way."""
+
+    name: str
+    look: str
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours of a layer mean: only the classes that the pictures show."""
+
+    name: str
+    entries: list[Entry]

@@ -7,9 +7,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tilewright.report import tables
 from tilewright.report.cellmap import cell_map
-from tilewright.report.drawing import NONE_COLOUR, SPLIT_COLOURS, UNKNOWN_COLOUR
+from tilewright.report.drawing import NONE_COLOUR, SPLIT_COLOURS, UNKNOWN_COLOUR, percent
 from tilewright.report.facts import read_facts
-from tilewright.report.plots import all_plots, percent
+from tilewright.report.plots import all_plots
 from tilewright.report.samples import make_samples
 from tilewright.report.traffic import traffic
 from tilewright.store import replacing

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from tilewright.config.bands import CLOUD, NONE, SCL_CLASSES, SNOW, UNLABELED
+from tilewright.config.bands import CLOUD, SCL_CLASSES, SNOW
 from tilewright.draw import unit_interval
-from tilewright.report.drawing import NONE_COLOUR, SCL_COLOURS, png, rgb
+from tilewright.report.drawing import SCL_COLOURS, Entry, Frame, Legend, png, rgb, with_holes
 from tilewright.report.facts import Bands, Facts
+from tilewright.report.labelpictures import SHOWN, Arrays, Picture, label_pictures
 from tilewright.stages.mask import on_grid
 from tilewright.stages.zone import classes_of, share_column
 
@@ -22,15 +24,6 @@ _BRIGHT: Final = (*CLOUD, 10, *SNOW)  # clouds, cirrus and snow would leave the 
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One picture of a row; `image` is empty where there is nothing to show, and `note` says why."""
-
-    title: str
-    note: str
-    image: str
-
-
-@dataclass(frozen=True)
 class Sample:
     """One row: a cell."""
 
@@ -38,22 +31,6 @@ class Sample:
     split: str
     place: str
     frames: list[Frame]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a legend; `look` is a colour, or "none" or "unknown", which the page draws in its own way."""
-
-    name: str
-    look: str
-
-
-@dataclass(frozen=True)
-class Legend:
-    """What the colours of a layer mean: only the classes that the pictures show."""
-
-    name: str
-    entries: list[Entry]
 
 
 @dataclass(frozen=True)
@@ -72,7 +49,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One cell's pixels. bands: (time, band, y, x) DN; valid: (time, y, x); scl: (time, y, x); labels: set → (channel, y, x)."""
+    """One cell's pixels. bands: (time, band, y, x) DN; valid: (time, y, x); scl: (time, y, x); labels: of each set."""
 
     row: pd.Series
     dates: list[tuple[pd.Timestamp, float]]
@@ -80,7 +57,7 @@ class _Seen:
     valid: np.ndarray
     clear: np.ndarray
     scl: np.ndarray
-    labels: dict[str, np.ndarray]
+    labels: dict[str, Arrays]
 
 
 def chosen(facts: Facts) -> list[str]:
@@ -115,7 +92,7 @@ def _richness(facts: Facts) -> np.ndarray:
     """(cell,) number of classes that each cell has, none and unlabeled aside."""
     total = np.zeros(len(facts.index), int)
     for name, about in facts.labels.items():
-        for channel in (each["name"] for each in about["ontology"]["channels"]):
+        for channel in (each["name"] for each in about["ontology"]["channels"]) if about["ontology"] else ():
             for one, _ in classes_of(about["ontology"], channel)[:-2]:
                 total += (facts.index[share_column(name, channel, one)] > 0).to_numpy()
     return total
@@ -127,17 +104,17 @@ def make_samples(facts: Facts) -> Samples:
     cells = [_read(facts, cell, shown) for cell in chosen(facts)]
     low, high = _range(cells)
     classes: set[int] = set()
-    values: dict[tuple[str, str], set[int]] = {}
     columns = max(1, *(len(cell.dates) for cell in cells))
-    rows = [_row(facts, cell, columns, low, high, classes, values) for cell in cells]
+    pictures = {
+        name: label_pictures(name, about, [cell.labels.get(name) for cell in cells], len(facts.labels) > 1)
+        for name, about in facts.labels.items()
+    }
+    rows = [_row(cell, at, columns, low, high, classes, pictures) for at, cell in enumerate(cells)]
     legends = []
     if classes:
         entries = [Entry(SCL_CLASSES[one].replace("_", " "), SCL_COLOURS[one]) for one in sorted(classes)]
         legends.append(Legend("Scene classification (SCL)", entries))
-    for (name, channel), present in values.items():
-        legends.append(
-            Legend(f"Labels: {name} / {channel}", _label_entries(facts.labels[name]["ontology"], channel, present))
-        )
+    legends += [picture.legend for each in pictures.values() for picture in each]
     return Samples(rows, legends, _caption(facts, shown, low, high))
 
 
@@ -162,7 +139,7 @@ def _caption(facts: Facts, shown: Bands | None, low: float, high: float) -> str:
     side = max(
         [
             facts.size_m // shown.resolution_m if shown else 0,
-            *(facts.size_m // int(each["resolution_m"]) for each in facts.labels.values()),
+            *(int(facts.size_m / each["resolution_m"]) for each in facts.labels.values()),
         ]
     )
     if side > SIDE:
@@ -209,11 +186,17 @@ def _read(facts: Facts, cell_id: str, shown: Bands | None) -> _Seen:
         clear = valid & np.stack([on_grid(~np.isin(one, _BRIGHT), side) for one in scl])
         bands, valid, clear, scl = _thinned(pixels[:, own]), _thinned(valid), _thinned(clear), _thinned(scl)
     labels = {
-        name: _thinned(cell[f"labels/{name}"].to_dataset()["labels"].values)
-        for name in facts.labels
-        if row[f"{name}_row"] >= 0
+        name: _label_arrays(cell[f"labels/{name}"].to_dataset()) for name in facts.labels if row[f"{name}_row"] >= 0
     }
     return _Seen(row, dates, bands, valid, clear, scl, labels)
+
+
+def _label_arrays(of: xr.Dataset) -> Arrays:
+    """What of a cell's label set has a picture; the names of the levels of `ignore` are its only other dimension's."""
+    arrays = {name: _thinned(of[name].values) for name in SHOWN if name in of}
+    if "ignore" in arrays:
+        arrays["level"] = np.asarray(of["level"].values, dtype=object)
+    return arrays
 
 
 def _range(cells: Iterable[_Seen]) -> tuple[float, float]:
@@ -231,14 +214,14 @@ def _range(cells: Iterable[_Seen]) -> tuple[float, float]:
 
 
 def _row(
-    facts: Facts, cell: _Seen, columns: int, low: float, high: float, classes: set[int], values: dict[tuple[str, str], set[int]]
+    cell: _Seen, place: int, columns: int, low: float, high: float, classes: set[int], pictures: dict[str, list[Picture]]
 ) -> Sample:  # fmt: skip
-    """The pictures of one cell; adds the classes that they show to `classes` and `values`."""
+    """The pictures of the cell that is shown at `place`; adds the scene classes that they show to `classes`."""
     frames = []
     for at, (date, bad) in enumerate(cell.dates):
         colour = np.clip((np.moveaxis(cell.bands[at].astype(float), 0, -1) - low) / (high - low), 0, 1)
         pixels = np.rint(255 * np.broadcast_to(colour, (*colour.shape[:2], 3))).astype("uint8")
-        frames.append(Frame(f"{date:%Y-%m-%d}", _bad(bad), png(_with_holes(pixels, ~cell.valid[at]))))
+        frames.append(Frame(f"{date:%Y-%m-%d}", _bad(bad), png(with_holes(pixels, ~cell.valid[at]))))
     nothing = "no further date" if cell.dates else "no scene was good enough"
     frames += [Frame("", nothing if at == 0 or cell.dates else "", "") for at in range(columns - len(frames))]
     if cell.dates:
@@ -248,15 +231,14 @@ def _row(
         frames.append(Frame("SCL", f"{cell.dates[worst][0]:%Y-%m-%d}", png(table[cell.scl[worst]])))
     else:
         frames.append(Frame("SCL", "", ""))
-    for name, about in facts.labels.items():
-        frames += _label_frames(name, about["ontology"], cell, values)
     row = cell.row
+    frames += [_label_frame(picture, name, place, row) for name, each in pictures.items() for picture in each]
     count = f"{row['dates']} date" + ("" if row["dates"] == 1 else "s")
-    place = (
+    where = (
         f"tile {row['tile']} · {abs(row['lat']):.4f}° {'NS'[int(row['lat'] < 0)]} {abs(row['lon']):.4f}° "
         f"{'EW'[int(row['lon'] < 0)]} · {count}"
     )
-    return Sample(str(row["cell_id"]), str(row["split"]), place, frames)
+    return Sample(str(row["cell_id"]), str(row["split"]), where, frames)
 
 
 def _bad(share: float) -> str:
@@ -265,35 +247,9 @@ def _bad(share: float) -> str:
     return f"{100 * share:.1f} % bad" if share else "0 % bad"
 
 
-def _label_frames(
-    name: str, ontology: dict[str, Any], cell: _Seen, values: dict[tuple[str, str], set[int]]
-) -> list[Frame]:
-    channels = [each["name"] for each in ontology["channels"]]
-    if name not in cell.labels:
-        return [Frame(channel, "no labels", "") for channel in channels]
-    covered = cell.row[f"{name}_coverage"]
-    note = f"{100 * covered:.3g} % in the extract" if covered < 1 else ""
-    frames = []
-    for channel, pixels in zip(channels, cell.labels[name], strict=True):
-        values.setdefault((name, channel), set()).update(np.unique(pixels).tolist())
-        table = np.zeros((256, 3), "uint8")
-        table[NONE] = rgb(NONE_COLOUR)
-        for each in ontology["categories"]:
-            table[each["value"]] = rgb(each["colour"])
-        frames.append(Frame(channel, note, png(_with_holes(table[pixels], pixels == UNLABELED))))
-    return frames
-
-
-def _with_holes(colours: np.ndarray, holes: np.ndarray) -> np.ndarray:
-    """(y, x, 4): transparent in the holes, where the page's hatching shows through at the screen's own resolution."""
-    alpha = np.where(holes, 0, 255).astype("uint8")[..., None]
-    return np.concatenate([np.where(holes[..., None], 0, colours).astype("uint8"), alpha], axis=-1)
-
-
-def _label_entries(ontology: dict[str, Any], channel: str, present: set[int]) -> list[Entry]:
-    colours = {each["value"]: each["colour"] for each in ontology["categories"]} | {NONE: "none", UNLABELED: "unknown"}
-    return [
-        Entry(name.replace("_", " "), colours[value])
-        for name, value in classes_of(ontology, channel)
-        if value in present
-    ]
+def _label_frame(picture: Picture, name: str, at: int, row: pd.Series) -> Frame:
+    image = picture.images[at]
+    if image is None:
+        return Frame(picture.title, "no labels", "")
+    covered = row[f"{name}_coverage"]
+    return Frame(picture.title, f"{100 * covered:.3g} % {picture.of}" if covered < 1 else "", png(image))

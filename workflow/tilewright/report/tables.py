@@ -23,10 +23,12 @@ _SAMPLING: Final = {
     "outside_aoi": "not wholly inside the area of interest",
     "inactive": "without human activity, where that is asked for",
     "water": "wholly water, where that is asked for",
+    "no_ground_truth": "met by no feature of the label set that cells.labelled_by names, where one is named",
     "not_drawn": "left out by the draw that cells.fraction or cells.number asks for",
     "kept": "the cells of this dataset",
 }
 _MAX_BROKEN: Final = 200
+_MAX_UNKNOWN: Final = 40
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,13 @@ def described(facts: Facts) -> str:
     else:
         text += " No scene was good enough for any cell: there is no patch."
     for name, about in facts.labels.items():
+        year = f", of {about['year']}" if about.get("year") else ""
+        if about["ontology"] is None:
+            text += f" Static layer “{name}” at {about['resolution_m']:g} m{year}: numbers as the source has them."
+            continue
         channels = [each["name"] for each in about["ontology"]["channels"]]
         text += (
-            f" Labels “{name}”: {_listed(channels)} at {about['resolution_m']} m, by the ontology "
+            f" Labels “{name}”: {_listed(channels)} at {about['resolution_m']:g} m{year}, by the ontology "
             f"{about['ontology']['name']} (version {about['ontology']['version']})."
         )
     if not facts.labels:
@@ -156,32 +162,71 @@ def absent(facts: Facts) -> list[str]:
         "period's limits allow; SCL says where."
     )
     for name, part in facts.statistics["labels"].items():
-        if outside := part["cells_outside_extent"]:
+        if without := part.get("cells_without_data"):
+            lines.append(f"Layer “{name}” of {without:,} cells, on which the source has no data.")
+        if outside := part.get("cells_outside_extent"):
             lines.append(
                 f"Labels “{name}” of {outside:,} cells that are not wholly inside the source's extent: pixels "
                 "outside it read as unlabeled, and the cell's coverage is in the index."
             )
-        lines.append(
-            f"Ground truth: labels “{name}” are what the map source says. Unlabeled is not “none”, and the map's "
-            "date need not be the scene's."
-        )
+        if facts.labels[name]["ontology"] is not None:
+            lines.append(
+                f"Ground truth: labels “{name}” are what the map source says. Unlabeled is not “none”, and the map's "
+                "date need not be the scene's."
+            )
     return lines
 
 
-def label_sources(facts: Facts) -> list[dict[str, str]]:
-    """Where each label set comes from, as the page words it."""
+@dataclass(frozen=True)
+class LabelSource:
+    """Where a label set comes from and what became of it, as the page words it; `odbl`: whether that licence is to be told.
+
+    `losses` are (what, how many): objects without a geometry, geometries mended, classes that no rule knows.
+    """
+
+    name: str
+    facts: list[tuple[str, str]]
+    losses: list[tuple[str, str]]
+    more_losses: int
+    odbl: bool
+
+
+def label_sources(facts: Facts) -> list[LabelSource]:
+    """The label sets' sources."""
     found = []
     for name, about in facts.labels.items():
-        extent = about.get("extent")
+        known = facts.statistics["labels"][name]
         licence = str(about.get("licence") or "not stated")
-        found.append({
-            "name": name, "source": str(about.get("source") or "not stated"), "licence": licence,
-            "snapshot": str(about.get("snapshot") or "not stated by the source"),
-            "extent": f"{extent[0]:g}° to {extent[2]:g}° east, {extent[1]:g}° to {extent[3]:g}° north" if extent else "unknown: every cell is taken as covered",
-            "ontology": f"{about['ontology']['name']}, version {about['ontology']['version']}",
-            "odbl": "yes" if "odbl" in licence.lower() or "openstreetmap" in licence.lower() else "",
-        })  # fmt: skip
+        stated = [("Source", str(about.get("source") or "not stated")), ("Snapshot", _span(known["snapshots"]))]
+        if about.get("year"):
+            stated.append(("Year", str(about["year"])))
+        stated.append(("Extent", _box(known["extent"])))
+        if about["ontology"] is not None:
+            stated.append(("Ontology", f"{about['ontology']['name']}, version {about['ontology']['version']}"))
+        if known["counts"]:
+            stated.append(("Features", ", ".join(f"{count:,} {kind}s" for kind, count in known["counts"].items())))
+        stated.append(("Licence", licence))
+        losses = [(f"rejected: {reason}", f"{count:,}") for reason, count in known["rejects"].items()]
+        if known["repaired"]:
+            losses.append(("repaired: rings that crossed or touched themselves", f"{known['repaired']:,}"))
+        unknown = sorted(known["unknown"].items(), key=lambda each: (-each[1], each[0]))
+        losses += [(f"known to no rule: {what}", f"{count:,}") for what, count in unknown[:_MAX_UNKNOWN]]
+        odbl = "odbl" in licence.lower() or "openstreetmap" in licence.lower()
+        found.append(LabelSource(name, stated, losses, max(0, len(unknown) - _MAX_UNKNOWN), odbl))
     return found
+
+
+def _span(snapshots: Sequence[str]) -> str:
+    if not snapshots:
+        return "not stated by the source"
+    return snapshots[0] if len(snapshots) == 1 else f"{snapshots[0]} to {snapshots[-1]}"
+
+
+def _box(extent: Sequence[float] | None) -> str:
+    if extent is None:
+        return "unknown: every cell is taken as covered"
+    west, south, east, north = (round(float(value), 4) for value in extent)
+    return f"{west:g}° to {east:g}° east, {south:g}° to {north:g}° north: the box around what of it is near the cells"
 
 
 def versions() -> list[tuple[str, str]]:

@@ -38,6 +38,9 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     documents = [table_metadata(path) for path in zones]
     summaries: dict[str, Any] = {tile: summary for document in documents for tile, summary in document["tiles"].items()}
     shared = {key: value for key, value in documents[0].items() if key != "tiles"}
+    for name in shared.get("labels", {}):
+        # without a year in any zone the column comes back as numbers
+        rows[f"{name}_year"] = rows[f"{name}_year"].astype("Int16")
     rows["split"], outcome = split(rows, settings)
     if outcome.reason:
         log.warning("split by block instead of tile: %s", outcome.reason)

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from tilewright.config.bands import NONE, UNLABELED
 from tilewright.store import read_table, table_metadata, write_table
@@ -19,6 +20,9 @@ from tilewright.store.zarrzip import StoreReader
 log = logging.getLogger(__name__)
 
 BAND_SUMS = "sums:"  # columns sums:<collection>_<band>_<count|sum|sum_of_squares>, for the statistics only
+
+# Attributes of a label set that may differ from tile to tile; "unknown": classes that no rule knows, and how often.
+_OF_A_TILE: Final = ("extent", "snapshot", "unknown")
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,9 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
         _add_series(rows, store, tile)
     if tile.labels:
         with StoreReader(tile.folder / "labels.zarr.zip") as store:
-            described["labels"] = _add_labels(rows, store, tile)
-        summary["features"] = table_metadata(tile.folder / "features.parquet")["label_sets"]
+            columns, described["labels"], summary["labels"] = _label_columns(rows, store, tile)
+        rows = gpd.GeoDataFrame(pd.concat([rows, columns], axis=1), geometry="geometry", crs=4326)
+        summary["features"] = _features_summary(tile.folder / "features.parquet")
     summary["periods"] = {period: _period_summary(tile.folder / period) for period in tile.periods}
     return rows, summary, described
 
@@ -105,31 +110,57 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None
                 rows[f"{BAND_SUMS}{names[0]}_{band}_{name}"] = np.where(at >= 0, values[at], 0)
 
 
-def _add_labels(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> dict[str, Any]:
-    """Columns of the labels: where they are, coverage, and the share of the cell's pixels in each class."""
-    described = {}
+def _of_cells(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """float32 values of the cells at rows `at` of a store; NaN for −1."""
+    return np.append(values.astype(float), np.nan)[at].astype("float32")
+
+
+def _label_columns(
+    cells: pd.DataFrame, store: StoreReader, tile: TileFiles
+) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
+    """Columns of the label sets; what is the same in all tiles of each set; and what is this tile's own."""
+    columns: dict[str, Any] = {"labels_path": f"tiles/{tile.tile}/labels.zarr.zip"}
+    described, own = {}, {}
     for name in (group for group in store.groups() if "/" not in group):
-        part = store.small(name, ["class_count", "coverage", "labelled"])
-        described[name] = dict(part.attrs)
-        at = _joined(rows, part)
-        rows["labels_path"] = f"tiles/{tile.tile}/labels.zarr.zip"
-        rows[f"{name}_row"] = at
-        rows[f"{name}_coverage"] = np.where(
-            at >= 0, part["coverage"][at] if len(part["cell_id"]) else np.nan, np.nan
-        ).astype("float32")
-        rows[f"{name}_labelled"] = np.where(
-            at >= 0, part["labelled"][at] if len(part["cell_id"]) else np.nan, np.nan
-        ).astype("float32")
-        count = part["class_count"]
-        total = np.maximum(count.sum(axis=-1), 1)
-        column = {int(value): at for at, value in enumerate(part["value"])}
-        for channel, channel_name in enumerate(part["channel"]):
-            for class_name, value in classes_of(part.attrs["ontology"], str(channel_name)):
-                share = count[:, channel, column[value]] / total[:, channel] if len(count) else np.zeros(1)
-                rows[share_column(name, str(channel_name), class_name)] = np.where(at >= 0, share[at], np.nan).astype(
-                    "float32"
-                )
-    return described
+        part = store.small(name, ["coverage"])
+        own[name] = {key: part.attrs.get(key) for key in _OF_A_TILE}
+        described[name] = {key: value for key, value in part.attrs.items() if key not in _OF_A_TILE}
+        at = _joined(cells, part)
+        columns[f"{name}_row"] = at
+        columns[f"{name}_coverage"] = _of_cells(part["coverage"], at)
+        columns[f"{name}_year"] = pd.array([part.attrs.get("year")] * len(cells), dtype="Int16")
+        if part.attrs["ontology"] is None:
+            layer = store.small(name, ["mean", "min", "max"])
+            columns |= {f"{name}_{figure}": _of_cells(layer[figure], at) for figure in ("mean", "min", "max")}
+        else:
+            columns |= _class_columns(store, name, part.attrs["ontology"], at)
+    return pd.DataFrame(columns, index=cells.index), described, own
+
+
+def _class_columns(store: StoreReader, name: str, ontology: dict[str, Any], at: pd.Series) -> dict[str, Any]:
+    """Which classes each cell has, and the share of its pixels in each; parcels' claims."""
+    part = store.small(name, ["class_count", "labelled"])
+    count, values = part["class_count"], part["value"].astype(np.uint8)
+    present = (count > 0).any(axis=1) & (values < NONE)
+    columns: dict[str, Any] = {
+        f"{name}_labelled": _of_cells(part["labelled"], at),
+        f"{name}_classes": pd.Series(
+            [values[present[row]] if row >= 0 else None for row in at],
+            index=at.index, dtype=pd.ArrowDtype(pa.list_(pa.uint8())),
+        ),
+    }  # fmt: skip
+    # a tile without cells has no chunk of it, and no rows that would need the columns
+    if store.encoded(f"{name}/claimed", (0, 0)) is not None:
+        claimed = store.small(name, ["claimed"])["claimed"]
+        for place, how in enumerate(("partly", "wholly")):
+            columns[f"{name}_claimed_{how}"] = _of_cells(claimed[:, place], at)
+    total = np.maximum(count.sum(axis=-1), 1)
+    column = {int(value): place for place, value in enumerate(values)}
+    for channel, channel_name in enumerate(map(str, part["channel"])):
+        for class_name, value in classes_of(ontology, channel_name):
+            share = count[:, channel, column[value]] / total[:, channel]
+            columns[share_column(name, channel_name, class_name)] = _of_cells(share, at)
+    return columns
 
 
 def classes_of(ontology: dict[str, Any], channel: str) -> list[tuple[str, int]]:
@@ -141,6 +172,12 @@ def classes_of(ontology: dict[str, Any], channel: str) -> list[tuple[str, int]]:
 def share_column(label_set: str, channel: str, class_name: str) -> str:
     """The column that holds the share of a cell's pixels in a class."""
     return f"share_{label_set}_{channel}_{class_name}"
+
+
+def _features_summary(path: Path) -> dict[str, Any]:
+    """What features.parquet says of each set's source, without the extent's outline, which may have many corners."""
+    about = table_metadata(path)["label_sets"]
+    return {name: {key: value for key, value in each.items() if key != "extent"} for name, each in about.items()}
 
 
 def months_of(times: pd.Series) -> dict[str, int]:
