@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock reference mutations clean bench bench-imagery bench-stores bench-loader bench-end-to-end bench-clean
+.PHONY: demo test lint lock reference mutations clean bench bench-imagery bench-stores bench-loader bench-labels bench-end-to-end bench-clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -28,18 +28,18 @@ lint: .venv/installed
 	mypy
 	snakemake --lint > .venv/lint.txt 2>&1 || { cat .venv/lint.txt; exit 1; }
 
-# config/README.md is made from the models; a test fails when it is stale.
+# config/README.md and the ontologies' JSON schema are made from the models; a test fails when one is stale.
 reference: .venv/installed
-	tilewright reference --output config/README.md
+	tilewright reference --output config/README.md --schema config/ontologies/schema.json
 
 # Versions and hashes, no addresses.
 lock: .venv/installed
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header --quiet --output-file envs/requirements.lock
 
 # Side by side with other tools, on one machine: benchmarks/README.md. The first run makes 3 GB of imagery and the peers' environments.
-bench: bench-imagery bench-stores bench-loader bench-end-to-end
+bench: bench-imagery bench-stores bench-loader bench-labels bench-end-to-end
 
-bench-imagery bench-stores bench-loader bench-end-to-end: bench-%: .venv/installed
+bench-imagery bench-stores bench-loader bench-labels bench-end-to-end: bench-%: .venv/installed
 	python benchmarks/$(subst -,_,$*).py
 
 bench-clean:

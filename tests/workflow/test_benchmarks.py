@@ -12,6 +12,7 @@ from harness import ROOT
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import label_world  # noqa: E402
 import measure  # noqa: E402
 import serve  # noqa: E402
 import table  # noqa: E402
@@ -47,6 +48,29 @@ def test_the_whole_way_and_crop_are_measured(data: Path):
     kept = json.loads((BENCHMARKS / "results" / "end_to_end-quick.json").read_text())
     assert set(kept["ways"]["clusters, 40 ms"]["tilewright"]["steps"]) == {"cells", "search", "mask", "crop", "group"}
     assert kept["crop"]["rows"][0]["cells"] == 121
+
+
+def test_labels_are_compared_and_burn_the_same_pixels(tmp_path: Path):
+    quick("labels.py", "--data", str(tmp_path))
+    kept = json.loads((BENCHMARKS / "results" / "labels-quick.json").read_text())
+    by_centre, *others = kept["stage"]["same"]
+    assert by_centre["burned"] > 30_000 and by_centre["differ"] == 0
+    assert all(each["burned"] > 1000 and each["differ ppm"] <= 500 for each in others)
+    readers = {row[""]: row for row in kept["region"]["rows"]}
+    found = {readers[name]["areas"] for name in ("tilewright source", "osmnx features_from_xml")}
+    assert max(found) - min(found) <= 5 < min(found), "the readers find different areas"
+    assert {"GDAL's OSM driver, by pyogrio", "osmnx + rasterio, a cell at a time"} <= set(readers)
+    for each in kept["parcels"]["agreement"]:
+        assert each["same parcel"] > 0.9999
+        assert all(
+            each[f"{name} {what}: false"] == 0 for name in ("claims", "claims_same") for what in ("partly", "wholly")
+        )
+
+
+def test_the_map_of_a_seed_has_the_same_bytes(tmp_path: Path):
+    made = [label_world.ensure("quick", tmp_path / name) for name in ("first", "second")]
+    assert made[0].pbf.read_bytes() == made[1].pbf.read_bytes()
+    assert made[0].facts["ways"] > 2000 and made[0].facts["relations"] > 10
 
 
 def test_the_world_has_the_pixels_that_its_seed_says(data: Path, tmp_path: Path):
