@@ -56,6 +56,8 @@ class Chain:
 
     def path(self, name: str) -> Path:
         """Where a file is, unless `outputs` sends it elsewhere."""
+        if name == "source.parquet" and name not in self.outputs:
+            name = f"{DatasetConfig.load(self.project.config, ROOT).sources['osm']}.parquet"
         return self.outputs.get(name, self.project.tile(self.tile) / name)
 
     def run(self, stage: str, period: str = "year") -> int:
@@ -69,7 +71,8 @@ class Chain:
             "crop": ["--cells", "cells.parquet", "--scenes", f"{period}/scenes.parquet", "--masks", f"{period}/masks.parquet",
                      "--patches", f"{period}/patches.zarr.zip", "--selection", f"{period}/selection.parquet",
                      "--traffic", f"{period}/patches.traffic.json"],
-            "features": ["--cells", "cells.parquet", "--output", "features.parquet"],
+            "source": ["--output", "source.parquet"],
+            "features": ["--cells", "cells.parquet", "--sources", "source.parquet", "--output", "features.parquet"],
             "labels": ["--cells", "cells.parquet", "--features", "features.parquet", "--output", "labels.zarr.zip"],
             "group": ["--cells", "cells.parquet", "--patches", *[f"{each}/patches.zarr.zip" for each in config.periods], "--output", "series.zarr.zip"],
             "zone": ["--tiles-folder", str(self.project.tile("")), "--tiles", self.tile, "--periods", *config.periods, "--labels", "--output", "zone.parquet"],
@@ -79,7 +82,10 @@ class Chain:
             str(self.path(each)) if each.endswith((".parquet", ".zip", ".json")) else each for each in arguments[stage]
         ]
         if stage != "zone":
-            command += ["--settings", config.settings(stage, tile=self.tile, period=period)]
+            command += [
+                "--settings",
+                config.settings(stage, tile=self.tile, period=period, source=config.sources["osm"]),
+            ]
         code = main([stage, *command])
         self.told = self.capsys.readouterr().err
         return code

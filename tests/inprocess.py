@@ -5,11 +5,11 @@ from typing import Any
 
 from harness import ROOT
 from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.label_settings import FeaturesSettings, LabelsSettings
+from tilewright.config.label_settings import FeaturesSettings, LabelsSettings, SourceSettings
 from tilewright.config.settings import CropSettings, GroupSettings, IndexSettings, MaskSettings, SearchSettings, parsed
 from tilewright.imagery import Reader
 from tilewright.rules import DatasetConfig
-from tilewright.stages import cells, crop, features, group, index, labels, mask, search, zone
+from tilewright.stages import cells, crop, features, group, index, labels, mask, search, source, zone
 
 
 def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) -> Path:
@@ -17,6 +17,9 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
     dataset = DatasetConfig.load(config, ROOT)
     results = folder / "results" / dataset.name
     zones = []
+    sources = {name: results / "sources" / f"{name}.parquet" for name in dataset.sources.values()}
+    for name, path in sources.items():
+        source.make_source(parsed(SourceSettings, dataset.settings("source", source=name)), path)
     for name, tiles in dataset.tiles_by_zone().items():
         for tile in tiles:
             at = results / "tiles" / tile
@@ -41,7 +44,7 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
                     of / "patches.traffic.json", reader,
                 )  # fmt: skip
             told = parsed(FeaturesSettings, dataset.settings("features", tile=tile))
-            features.make_features(at / "cells.parquet", told, at / "features.parquet")
+            features.make_features(at / "cells.parquet", sources, told, at / "features.parquet")
             rules = parsed(LabelsSettings, dataset.settings("labels", tile=tile))
             labels.make_labels(at / "cells.parquet", at / "features.parquet", rules, at / "labels.zarr.zip")
             patches = [at / period / "patches.zarr.zip" for period in dataset.periods]

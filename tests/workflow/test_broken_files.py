@@ -73,7 +73,7 @@ def test_an_empty_period_and_a_cloudy_one_are_recorded_and_the_dataset_is_built(
             {**PERIOD, "name": "strict", "mask": {"bad": list(range(12)), "max_bad": 0.0}},
         ]
     )  # fmt: skip
-    chain.well("cells", "features", "labels")
+    chain.well("cells", "source", "features", "labels")
     for name in ("year", "before", "strict"):
         chain.well("search", "mask", "crop", period=name)
     chain.well("group", "zone", "index")
@@ -92,7 +92,7 @@ def test_a_dataset_without_a_single_scene_is_built_and_says_so(chain: Chain):
     chain.project.edited(periods=[{**PERIOD, "start": "2010-01-01", "end": "2010-12-31"}])
     chain.well("cells", "search")
     assert f"tile {TILE} has no scene from 2010-01-01 to 2010-12-31" in chain.told
-    chain.well("mask", "crop", "features", "labels", "group", "zone", "index")
+    chain.well("mask", "crop", "source", "features", "labels", "group", "zone", "index")
     statistics = chain.statistics()
     assert statistics["cells"]["total"] > 0 == statistics["cells"]["with_imagery"] == statistics["patches"]
     assert statistics["periods"]["year"]["tiles_without_scenes"] == [TILE]
@@ -101,7 +101,7 @@ def test_a_dataset_without_a_single_scene_is_built_and_says_so(chain: Chain):
 
 def test_an_aoi_too_small_for_a_cell_ends_at_the_index_with_the_mend(chain: Chain):
     chain.project.edited(aoi={"bbox": [29.98, -30.0, 29.982, -29.998]})
-    chain.well("cells", "search", "mask", "crop", "features", "labels", "group", "zone")
+    chain.well("cells", "search", "mask", "crop", "source", "features", "labels", "group", "zone")
     assert chain.run("index") == 1
     assert "the AOI holds no whole cell" in chain.error and "cells.size_m" in chain.error
     assert not any(chain.path(name).exists() for name in ("index.parquet", "statistics.json", "collection.json"))
@@ -163,10 +163,9 @@ def test_a_truncated_extract_is_named(chain: Chain, world: Path, tmp_path: Path)
     data = (world / "world.osm.pbf").read_bytes()
     (tmp_path / "half.osm.pbf").write_bytes(data[: len(data) // 2])
     chain.project.edited(**labels(source={"path": str(tmp_path / "half.osm.pbf")}))
-    chain.well("cells")
-    assert chain.run("features") == 1
+    assert chain.run("source") == 1
     assert "half.osm.pbf: cannot be read as pbf" in chain.error and "fetch the extract again" in chain.error
-    assert not chain.path("features.parquet").exists() and chain.project.leftovers() == []
+    assert not chain.path("source.parquet").exists() and chain.project.leftovers() == []
 
 
 def test_an_activity_raster_that_does_not_cover_the_cells_is_no_lack_of_activity(chain: Chain, tmp_path: Path):

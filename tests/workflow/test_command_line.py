@@ -23,7 +23,7 @@ def test_plain_snakemake_reads_the_default_config(tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Simulating a world" in done.stdout + done.stderr
-    for rule in ("cells", "search", "mask", "crop", "features", "labels", "group", "zone", "index", "report"):
+    for rule in ("cells", "search", "mask", "crop", "source", "features", "labels", "group", "zone", "index", "report"):
         assert f"\n{rule} " in done.stdout + done.stderr
 
 

@@ -100,7 +100,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 OUTPUTS = {
     "cells": ["cells.parquet"], "search": ["year/scenes.parquet"], "mask": ["year/masks.parquet"],
-    "crop": ["year/patches.zarr.zip", "year/selection.parquet"], "features": ["features.parquet"], "labels": ["labels.zarr.zip"],
+    "crop": ["year/patches.zarr.zip", "year/selection.parquet"], "source": ["source.parquet"], "features": ["features.parquet"], "labels": ["labels.zarr.zip"],
     "group": ["series.zarr.zip"], "zone": ["zone.parquet"], "index": ["index.parquet", "statistics.json", "collection.json"],
 }  # fmt: skip
 
