@@ -16,6 +16,7 @@ import psutil
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "tilewright", "numpy", "rasterio", "imagecodecs", "obstore", "tifffile", "zarr", "numcodecs", "xarray", "dask", "stackstac", "odc-stac",
+    "shapely", "pyogrio", "osmium", "osmnx", "exactextract", "geopandas",
 )  # fmt: skip
 
 

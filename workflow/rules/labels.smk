@@ -33,6 +33,9 @@ if DATASET.label_sets:
             f"{BENCHMARKS}/features/{{tile}}.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            # counts only where a run sets a limit: --resources overpass=1
+            overpass=int(DATASET.asks_overpass),
         params:
             settings=settings_of("features"),
             version=DATASET.version("features"),

@@ -159,6 +159,11 @@ class DatasetConfig:
         return [str(path) for _, path in _files(self._of_source(source))]
 
     @property
+    def asks_overpass(self) -> bool:
+        """Whether making features asks a server."""
+        return any(isinstance(each.source, Overpass) for each in self.sets.values())
+
+    @property
     def label_rasters(self) -> list[str]:
         """The rasters that labels are read from."""
         return sorted({each.source.path for each in self.sets.values() if isinstance(each.source, RasterFile)})

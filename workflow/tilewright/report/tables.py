@@ -14,7 +14,7 @@ from tilewright.split import NAMES
 
 _PACKAGES: Final = (
     "tilewright", "numpy", "pandas", "xarray", "zarr", "numcodecs", "rasterio", "pyproj", "shapely", "geopandas", "pyarrow",
-    "odc-geo", "obstore", "imagecodecs", "tifffile", "stackstac", "dask", "pystac-client", "osmium", "osmnx", "scipy", "matplotlib", "jinja2", "snakemake",
+    "odc-geo", "obstore", "imagecodecs", "tifffile", "stackstac", "dask", "pystac-client", "osmium", "osmnx", "pyogrio", "scipy", "matplotlib", "jinja2", "snakemake",
 )  # fmt: skip
 _SAMPLING: Final = {
     "candidates": "cells of the lattice that the tiles hold whole: the sum of all lines below",

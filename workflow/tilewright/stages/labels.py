@@ -206,9 +206,9 @@ def _burned(
     if settings.parcels is not None:
         from tilewright.vector.parcels import ParcelBurner
 
-        for at, parcels in ParcelBurner(made.ontology, features, epsg, made.step, settings.values).cells(
-            ulx, uly, size_m
-        ):
+        wanted = settings.parcels.distance
+        burner = ParcelBurner(made.ontology, features, epsg, made.step, settings.values, wanted)
+        for at, parcels in burner.cells(ulx, uly, size_m):
             yield at, {
                 "labels": parcels.labels, "instance": parcels.instance, "parcel_coverage": parcels.coverage,
                 "distance": parcels.distance, "claims": parcels.claims, "claims_same": parcels.claims_same,

@@ -26,6 +26,7 @@ import shapely
 
 from tilewright.config.bands import NONE, UNLABELED
 from tilewright.errors import TilewrightError
+from tilewright.vector.canvas import groups
 from tilewright.vector.edges import Edges
 from tilewright.vector.ontology import Matcher, Ontology
 from tilewright.vector.project import project
@@ -35,8 +36,8 @@ from tilewright.vector.scan import Shapes, coverage
 # pixels of 0.5 m a share of some 1e-8: equal shares still compare equal, and a parcel that ends at a pixel's edge does not
 # claim the next. Coarser counting would lose the tips of parcels: what they claim goes with the square of their size.
 _SHARE: Final = 2**24
-# Pixels of a group of cells that is burned at once, about 100 bytes each.
-_GROUP_PIXELS: Final = 2**21
+# Pixels that are worked out at once, about 150 bytes each: whole rows of a group of cells.
+_STRIP_PIXELS: Final = 2**20
 _IDS: Final = 2**32
 # Classes from here on are attributes that no rule knows; those below are pixel values.
 _UNKNOWN: Final = 256
@@ -66,14 +67,20 @@ class ParcelArrays:
     claims_same: np.ndarray
     values: np.ndarray
 
-    def columns(self, start: int, stop: int) -> "ParcelArrays":
-        """Copies of the pixels start <= x < stop."""
-        return ParcelArrays(**{each.name: getattr(self, each.name)[..., start:stop].copy() for each in fields(self)})
+    def cut(self, rows: slice, columns: slice) -> "ParcelArrays":
+        """Copies of some of the pixels."""
+        return ParcelArrays(**{each.name: getattr(self, each.name)[..., rows, columns].copy() for each in fields(self)})
+
+
+def _stacked(strips: Sequence[ParcelArrays]) -> ParcelArrays:
+    """One above the other."""
+    every = {each.name: [getattr(strip, each.name) for strip in strips] for each in fields(ParcelArrays)}
+    return ParcelArrays(**{name: np.concatenate(arrays, axis=-2) for name, arrays in every.items()})
 
 
 @dataclass(frozen=True)
 class _Claims:
-    """Claims of parcels on pixels, sorted by parcel: arrays of one length."""
+    """Claims of parcels on pixels, sorted by parcel: int32 arrays of one length."""
 
     parcel: np.ndarray
     pixel: np.ndarray  # row * width + column in a window
@@ -139,19 +146,22 @@ class ParcelBurner:
         side = round(size_m / self._step)
         column = np.floor(np.asarray(ulx) / self._step).astype(np.int64)
         row = np.floor(-np.asarray(uly) / self._step).astype(np.int64)
-        for group in _groups(column, row, side):
-            left = int(column[group].min())
-            whole = self._window(int(row[group[0]]), left, side, int(column[group].max()) + side - left)
+        for group in groups(row, column, side, 0):
+            top, left = int(row[group].min()), int(column[group].min())
+            bottom, right = int(row[group].max()) + side, int(column[group].max()) + side
+            high = max(1, _STRIP_PIXELS // (right - left))
+            strips = [self._window(at, left, min(high, bottom - at), right - left) for at in range(top, bottom, high)]
+            whole = _stacked(strips)
             for cell in group.tolist():
-                at = int(column[cell]) - left
-                yield cell, whole.columns(at, at + side)
+                y, x = int(row[cell]) - top, int(column[cell]) - left
+                yield cell, whole.cut(slice(y, y + side), slice(x, x + side))
 
     def _window(self, top: int, left: int, height: int, width: int) -> ParcelArrays:
         """The arrays for a window of the grid, in pixels."""
         claims = self._claims(top, left, height, width)
         size, none = height * width, len(self._geometry)
-        winner = np.full(size, none)
-        share = np.zeros(size, dtype=np.int64)
+        winner = np.full(size, none, dtype=np.int32)
+        share = np.zeros(size, dtype=np.int32)
         different, same = np.zeros(size, dtype=np.uint8), np.zeros(size, dtype=np.uint8)
 
         alone = np.bincount(claims.pixel, minlength=size)[claims.pixel] == 1
@@ -187,18 +197,20 @@ class ParcelBurner:
         found = coverage(self._shapes, step, top, top + height, np.sort(self._tree.query(box)))
         spans = found.whole
         # A pixel that is covered in part is a span of one.
-        parcel = np.concatenate([found.feature, spans.feature]).astype(np.int64)
-        row = np.concatenate([found.row, spans.row]).astype(np.int64) - top
-        start = np.concatenate([found.column, spans.start]).astype(np.int64) - left
-        stop = np.concatenate([found.column + 1, spans.stop]).astype(np.int64) - left
-        share = np.concatenate([np.rint(found.share * _SHARE).astype(np.int64), np.full(len(spans), _SHARE)])
+        parcel = np.concatenate([found.feature, spans.feature])
+        row = np.concatenate([found.row, spans.row]) - top
+        start = np.concatenate([found.column, spans.start]) - left
+        stop = np.concatenate([found.column + 1, spans.stop]) - left
+        share = np.concatenate([np.rint(found.share * _SHARE), np.full(len(spans), _SHARE)]).astype(np.int32)
         start, stop = start.clip(min=0), stop.clip(max=width)
         kept = np.flatnonzero((stop > start) & (share > 0))
         order = kept[np.argsort(parcel[kept], kind="stable")]
-        parcel, row, start, length, share = parcel[order], row[order], start[order], (stop - start)[order], share[order]
-        before = np.cumsum(length) - length
-        pixel = np.repeat(row * width + start - before, length) + np.arange(length.sum())
-        return _Claims(np.repeat(parcel, length), pixel, np.repeat(share, length))
+        length = (stop - start)[order]
+        ends = np.cumsum(length, dtype=np.int32)
+        first = row[order] * np.int32(width) + start[order]
+        count = int(ends[-1]) if len(ends) else 0
+        pixel = np.repeat(first - (ends - length), length) + np.arange(count, dtype=np.int32)
+        return _Claims(np.repeat(parcel[order], length), pixel, np.repeat(share[order], length))
 
     def _distances_of(self, won: _Claims, top: int, left: int, width: int) -> np.ndarray:
         """Metres from the centre of each claim's pixel to the nearest edge of its parcel."""
@@ -276,23 +288,6 @@ def _numbers(names: Sequence[str], documents: Sequence[str], ids: np.ndarray) ->
                     f"parcel {ids[at]}: {name} is {tags[name]!r}, no number: correct it or take {name} out of source.values"
                 ) from None
     return numbers
-
-
-def _groups(column: np.ndarray, row: np.ndarray, side: int) -> Iterator[np.ndarray]:
-    """Positions of the cells in groups: of one row, near each other, and not too many pixels at once."""
-    order = np.lexsort((column, row))
-    begin = 0
-    for at in range(1, len(order) + 1):
-        if at < len(order):
-            first, last, each = order[begin], order[at - 1], order[at]
-            if (
-                row[each] == row[first]
-                and column[each] - column[last] <= 2 * side
-                and (column[each] + side - column[first]) * side <= _GROUP_PIXELS
-            ):
-                continue
-        yield order[begin:at]
-        begin = at
 
 
 def _firsts(values: np.ndarray) -> np.ndarray:
