@@ -7,7 +7,7 @@ from exactextract import exact_extract
 from exactextract.raster import NumPyRasterSource
 from parcels_job import ULX, ULY, ParcelsJob, job, timed
 
-WHOLE = 1 - 1e-6  # its shares are float32, which know no more of the whole
+WHOLE = 1 - 2**-24  # its shares are float32, of which only 1 itself is above this
 
 
 def main(of: ParcelsJob) -> None:

@@ -206,5 +206,12 @@ def test_a_url_that_is_none(tmp_path, url):
 
 
 def test_a_date_that_is_none(town, serve, tmp_path):
-    with pytest.raises(TilewrightError, match=r"source\.date 'last summer'.*2019-07-01T00:00:00Z"):
+    with pytest.raises(ValueError, match=r"'last summer' is no time; write it as 2019-07-01T00:00:00Z"):
         reader(serve(town.elements), tmp_path, date="last summer")
+
+
+def test_ways_without_their_nodes(town, serve, tmp_path):
+    way = {"type": "way", "id": 7, "nodes": [1, 2, 3, 1], "tags": {"building": "yes"}}
+    text = json.dumps({"osm3s": {"timestamp_osm_base": BASE}, "elements": [way]})
+    message = error(reader(serve(town.elements, faults=[Fault("json", text=text)]), tmp_path))
+    assert "gave way 7 without its nodes" in message and "source.url" in message

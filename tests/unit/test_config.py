@@ -100,7 +100,32 @@ def test_every_fault_is_in_the_one_message_once():
             {"labels": {"a": {"source": {"kind": "pbf", "path": "b"}, "ontology": "x", "resolution_m": 3}}},
             "config: labels.a.resolution_m: 3 does not divide 10: use 10, 5, 2.5, 2, 1.25, 1, 0.625, 0.5",
         ),
+        ({"labels": {"a": {"source": "x.pbf", "ontology": "x"}}}, "config: labels.a.source: must be a mapping of keys to values"),
+        (
+            {"labels": {"a": {"source": {"kind": "overpass", "path": "b"}, "ontology": "x"}}},
+            "config: labels.a.source.path: unknown key; known here: kind, url, date, timeout_s, licence, sea",
+        ),
+        (
+            {"labels": {"a": {"source": {"kind": "raster", "path": "b", "licence": "c", "layer": "d"}}}},
+            "config: labels.a.source.layer: unknown key; known here: kind, path, band, resampling, nodata, licence",
+        ),
+        (
+            {"labels": {"a": {"source": {"kind": "overpass", "date": "last year"}, "ontology": "x"}}},
+            "config: labels.a.source.date: 'last year' is no time; write it as 2019-07-01T00:00:00Z",
+        ),
+        (
+            {"labels": {"a": {"source": {"kind": "raster", "path": "b", "licence": "c"}, "years": {2018: "x"}}}},
+            "config: labels.a: years: have the paths: remove source.path",
+        ),
+        (
+            {"labels": {"my osm": {"source": {"kind": "pbf", "path": "b"}, "ontology": "x"}}},
+            "config: labels.my osm: 'my osm' becomes part of a path: use letters, digits, - and _ only",
+        ),
         ({"cells": {"labelled_by": "b"}}, "config: cells.labelled_by: 'b' is no label set; there are none"),
+        (
+            {"aoi": {"bbox": [9, 47, 10, 48]}, "labels": {"a": {"source": {"kind": "pbf", "path": "b", "extent": [47, 9, 48, 10]}, "ontology": "x"}}},
+            "config: labels.a.source.extent: [47.0, 9.0, 48.0, 10.0] does not meet aoi.bbox [9.0, 47.0, 10.0, 48.0]: write west, south, east, north, or take another source",
+        ),
         ({"cells": {"zzz": 1}}, "config: cells.zzz: unknown key; known here: strategy, size_m, fraction, number, activity, water, labelled_by"),
         ({"provider": 3}, "config: provider: give the name of a file in config/providers, or {like: <name>, path: <catalog>}"),
         ({"dataset": 2019}, 'config: dataset: write it in quotes, as "2019"'),
@@ -109,6 +134,20 @@ def test_every_fault_is_in_the_one_message_once():
 )  # fmt: skip
 def test_the_message_for_a_slip(changes: dict[str, Any], told: str):
     assert message(edited(**changes)) == told
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2019-07-01T00:00:00Z", "2019-07-01T00:00:00+00:00"), ("2019-07-01", "2019-07-01"),
+        ("2019-07-01T02:00:00+02:00", "2019-07-01T02:00:00+02:00"), ("'2019-07-01T00:00:00Z'", "2019-07-01T00:00:00Z"),
+    ],
+)  # fmt: skip
+def test_a_date_needs_no_quotes(written: str, meant: str):
+    """YAML reads it as a time."""
+    source = yaml.safe_load(f"{{kind: overpass, date: {written}}}")
+    config = load_config(edited(labels={"a": {"source": source, "ontology": "x"}}))
+    assert config.labels["a"].source.model_dump()["date"] == meant
 
 
 @pytest.mark.parametrize(

@@ -35,12 +35,13 @@ def test_poly_file(tmp_path):
     path = tmp_path / "region.poly"
     path.write_text(
         "region\n1\n  9.0 47.0\n  1.0E+1 47.0\n  10.0 48.0\n  9.0 48.0\nEND\n!2\n 9.4 47.4\n 9.6 47.4\n 9.6 47.6\n 9.4 47.6\nEND\n"
-        "3\n 179 1\n 181 1\n 181 2\n 179 2\nEND\nEND\n"
+        "3\n 179 1\n 181 1\n 181 2\n 179 2\nEND\n4\n 9.48 47.48\n 9.52 47.48\n 9.52 47.52\n 9.48 47.52\nEND\nEND\n"
     )
     area = load_extent(str(path))
     hole = shapely.box(9.4, 47.4, 9.6, 47.6)
     east, west = shapely.box(179, 1, 180, 2), shapely.box(-180, 1, -179, 2)  # beyond 180° is the other side
-    expected = shapely.union_all([shapely.difference(shapely.box(9, 47, 10, 48), hole), east, west])
+    island = shapely.box(9.48, 47.48, 9.52, 47.52)
+    expected = shapely.union_all([shapely.difference(shapely.box(9, 47, 10, 48), hole), east, west, island])
     assert area.equals(expected)
 
 
@@ -99,3 +100,25 @@ def test_inside_orientation_and_single_pixel():
     assert inside_extent(EPSG, ULX, ULY, 1, STEP, utm(shapely.box(0, 0, 9, 9))).tolist() == [[True]]
     assert inside_extent(EPSG, ULX, ULY, 1, STEP, utm(shapely.box(6, 6, 9, 9))).tolist() == [[False]]
     assert not inside_extent(EPSG, ULX, ULY, SIDE, STEP, shapely.from_wkt("POLYGON EMPTY")).any()
+
+
+def test_cells_across_the_antimeridian():
+    back = pyproj.Transformer.from_crs(32601, 4326, always_xy=True)
+    at = (np.arange(150) + 0.5) * 60.0
+    lon, lat = back.transform(*np.meshgrid(165_000.0 + at, 5_000.0 - at))
+    assert lon.max() - lon.min() > 359
+    lake = shapely.Point(lon[70, 90], lat[70, 90]).buffer(0.01)
+    for extent in (lake, shapely.difference(shapely.box(-180, -85, 180, 85), lake)):
+        expected = shapely.intersects_xy(extent, lon, lat)
+        assert 0 < expected.mean() < 1
+        np.testing.assert_array_equal(inside_extent(32601, 165_000.0, 5_000.0, 150, 60.0, extent), expected)
+
+
+def test_large_cells_are_looked_at_in_strips(monkeypatch):
+    lon, lat = centres()
+    extent = shapely.Point(lon[10, 10], lat[10, 10]).buffer(0.001)
+    whole = inside_extent(EPSG, ULX, ULY, SIDE, STEP, extent)
+    assert 0 < whole.mean() < 1
+    np.testing.assert_array_equal(whole, shapely.intersects_xy(extent, lon, lat))
+    monkeypatch.setattr("tilewright.vector.extent._PIXELS", 5 * SIDE)
+    np.testing.assert_array_equal(inside_extent(EPSG, ULX, ULY, SIDE, STEP, extent), whole)

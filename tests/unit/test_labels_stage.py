@@ -363,6 +363,13 @@ def test_rasters(tmp_path):
     assert dem.attrs["ontology"] is None
 
 
+def test_a_source_that_covers_nothing_here_is_named(tmp_path, settings, caplog):
+    features = write_features(tmp_path / "f", ROWS, [20.0, 10.0, 21.0, 11.0])
+    make_labels(write_cells(tmp_path / "c", [(ULX, ULY)]), features, settings, tmp_path / "out")
+    assert "labels.osm: the source covers none of the tile's cells" in caplog.text
+    assert labels_of(tmp_path / "out")["coverage"].values.tolist() == [0]
+
+
 def test_raster_values_that_no_rule_knows(tmp_path):
     (tmp_path / "cover.yaml").write_text(COVER)
     values = np.full((24, 24), 10, np.uint8)

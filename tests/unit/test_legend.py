@@ -254,8 +254,10 @@ def test_ontology_of_pixels_has_a_legend_alone(table, tmp_path):
     text = (tmp_path / "legend.html").read_text()
     assert "What fell through" not in text
     assert ["", "95", "mangrovesMangroves", "0", "", "value 95"] in Page(text).rows
-    with pytest.raises(TilewrightError, match=r"worldcover\.yaml: is of pixels of a raster: leave the features out"):
-        write_legend(ONTOLOGIES / "worldcover.yaml", [table], None, tmp_path / "legend.html")
+    # the rule hands over the tiles' tables, which hold no raster
+    write_legend(ONTOLOGIES / "worldcover.yaml", [table], "cover", tmp_path / "again.html")
+    assert "for the labels “cover”" in (again := (tmp_path / "again.html").read_text())
+    assert Page(again).rows == Page(text).rows and "What fell through" not in again
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,24 @@ def test_unknown_channel(document, tmp_path):
     assert "category water: channel 'wet' does not exist; there are land_use" in complaint(document, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["none", "unlabeled"])
+def test_category_called_as_pixels_without_one(document, tmp_path, name):
+    category(document, "quarry")["name"] = name
+    told = f"category {name}: the name is that of pixels which are {name}: give it another"
+    assert told in complaint(document, tmp_path)
+
+
+def test_unknown_key_is_told_what_it_may_be(document, tmp_path):
+    category(document, "residential")["rules"][1]["dilation_m"] = 30
+    document["channels"][0]["guard"] = 1
+    told = complaint(document, tmp_path)
+    assert (
+        "category residential, rule 2, dilation_m: is no key that an ontology knows here; did you mean dilate_m?"
+        in told
+    )
+    assert "channel land_use, guard: is no key that an ontology knows here; did you mean guard_m?" in told
+
+
 def test_channel_without_category(document, tmp_path):
     document["categories"] = [one for one in document["categories"] if one["name"] != "building"]
     assert "channel buildings: no category is in it" in complaint(document, tmp_path)

@@ -458,10 +458,11 @@ def test_the_page_tells_what_became_of_the_sources(rich, rich_page):
     text = rich_page.text
     known = json.loads((rich / "statistics.json").read_text())["labels"]
     for words in (
-        "Features 1,234 areas", "rejected: null geometry 17", "crossed or touched themselves 5", "known to no rule: CLC18=335 3",
+        "Features near the cells 1,234 areas", "rejected: null geometry 17", "crossed or touched themselves 5", "known to no rule: CLC18=335 3",
         "known to no rule: CLC18=<b> 1", "Year 2019", "Static layer “dem” at 10 m", "Labels “clc”: land_cover at 2.5 m",
         "Layer “dem” of 1 cells, on which the source has no data.", "Distribution of dem", "Map of clc: labelled share",
         f"mean {known['dem']['mean']:,.5g}, from 400 to 1,616", "claimed twice", percent(known["lpis-2019"]["claimed_wholly"]["pixels"]),
+        "with or without imagery (the source's extent is unknown: all are taken as covered)", "Extent where the raster has data",
     ):  # fmt: skip
         assert words in text, words
     for one in shipped(Path(__file__).parents[2], "seasonet-clc")["categories"]:

@@ -241,3 +241,13 @@ def test_memory_does_not_grow_with_geometry(tmp_path):
     few, many = peaks(10_000), peaks(40_000)
     assert many[0] - few[0] < 40
     assert max(few[1], many[1]) < 60
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    path = write_osm(ELEMENTS, tmp_path / "a.osm.pbf")
+    output = tmp_path / "made" / "a.parquet"
+    stale = output.with_name(f".{output.name}.scratch") / ".prefilter-old"
+    stale.mkdir(parents=True)
+    (stale / "filtered.osm.pbf").write_bytes(b"half")
+    make_source(osm(path), output)
+    assert [each.name for each in output.parent.iterdir()] == ["a.parquet"]

@@ -455,3 +455,34 @@ def test_passwords_are_never_shown() -> None:
         "postgresql://u@h/d"
     )
     assert shown("https://host/a.fgb?signature=s3cret") == "https://host/a.fgb"
+
+
+@pytest.mark.parametrize("corner", [(500_000.0, 5_200_000.0), (8e9, 40.0)])
+def test_a_file_of_which_nothing_can_be_used_is_no_empty_source(tmp_path: Path, corner: tuple[float, float]) -> None:
+    # Metres that are said to be degrees.
+    x, y = corner
+    path = save(frame([shapely.box(x, y, x + 1e8, y + 1)], crs=4326, code=["a"]), tmp_path / "a.gpkg")
+    with pytest.raises(
+        TilewrightError, match=r"a\.gpkg: none of its geometries can be used \(no_place 1\).*ogr2ogr -a_srs"
+    ):
+        read(path)
+
+
+def test_a_shapefile_that_ends_too_early(tmp_path: Path) -> None:
+    # GDAL has no word for it, and gives features without geometry.
+    path = save(frame([shapely.box(0, 0, 1 + at, 1) for at in range(50)], code=["a"] * 50), tmp_path / "a.shp")
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(TilewrightError, match=r"a\.shp: cannot be read \(\d+ of its \d+ bytes\)"):
+        read(path)
+
+
+def test_fields_of_json_are_texts(tmp_path: Path) -> None:
+    feature = {
+        "type": "Feature",
+        "properties": {"code": {"a": 1}},
+        "geometry": shapely.geometry.mapping(shapely.box(9, 47, 10, 48)),
+    }
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    found, _ = read(path)
+    assert json.loads(found["tags"][0]["code"]) == {"a": 1}

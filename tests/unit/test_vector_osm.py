@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import geopandas as gpd
@@ -211,22 +212,32 @@ def test_sea(tmp_path):
     rows(without)
     assert reader.facts().counts["area"] == without.facts().counts["area"] + 2
     # Two boxes give a polygon once; without boxes all are read.
-    assert sum(len(batch.kind) for batch in sea_batches(file, [near, (10.05, 47, 10.2, 47.1)])) == 2
-    assert sum(len(batch.kind) for batch in sea_batches(file, None)) == 3
+    assert sum(len(batch.kind) for batch in sea_batches(file, [near, (10.05, 47, 10.2, 47.1)], Counter())) == 2
+    assert sum(len(batch.kind) for batch in sea_batches(file, None, Counter())) == 3
     assert json.loads(SEA) == {"natural": "water", "water": "sea"}
+
+
+def test_sea_that_no_geometry_can_be_made_of_is_counted(tmp_path):
+    flat = shapely.Polygon([(8, 40), (9, 41), (8, 40), (8, 40)])
+    shapes = gpd.GeoDataFrame(geometry=[shapely.box(8, 40, 12, 44), None, flat], crs=4326)
+    shapes.to_file(tmp_path / "sea.gpkg")
+    path = everything(tmp_path / "a.osm.pbf")
+    reader = OsmReader(OsmFile(kind="pbf", path=str(path), sea=str(tmp_path / "sea.gpkg"), extent=(-180, -90, 180, 90)))
+    assert len([row for row in rows(reader) if row[0] == "sea"]) == 1
+    assert reader.facts().rejects.get("sea_no_area") == 1
 
 
 def test_bad_sea(tmp_path):
     with pytest.raises(TilewrightError, match=r"none\.gpkg: no such file.*source\.sea"):
-        list(sea_batches(str(tmp_path / "none.gpkg"), None))
+        list(sea_batches(str(tmp_path / "none.gpkg"), None, Counter()))
     with pytest.raises(TilewrightError, match=r"bare\.shp: names no CRS"):
-        list(sea_batches(sea_file(tmp_path / "bare.shp", [(0, 0, 1, 1)], None), None))
+        list(sea_batches(sea_file(tmp_path / "bare.shp", [(0, 0, 1, 1)], None), None, Counter()))
     (tmp_path / "bad.gpkg").write_bytes(b"not a database")
     with pytest.raises(TilewrightError, match=r"bad\.gpkg: cannot be read"):
-        list(sea_batches(str(tmp_path / "bad.gpkg"), None))
+        list(sea_batches(str(tmp_path / "bad.gpkg"), None, Counter()))
     gpd.GeoDataFrame(geometry=[shapely.Point(1, 1)], crs=4326).to_file(tmp_path / "points.gpkg")
     with pytest.raises(TilewrightError, match=r"points\.gpkg: has points"):
-        list(sea_batches(str(tmp_path / "points.gpkg"), None))
+        list(sea_batches(str(tmp_path / "points.gpkg"), None, Counter()))
 
 
 corner = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
@@ -244,7 +255,7 @@ def test_hexadecimal_wkb(shapes, random):
     for one, was, ring, lost in zip(found, made, rings, short, strict=True):
         assert lost == (ring and len(was.coords) < 4)
         if not lost:
-            assert shapely.to_wkb(one) == shapely.to_wkb(shapely.Polygon(was) if ring else was)
+            assert shapely.to_wkb(one) == shapely.to_wkb(shapely.Polygon(was.coords) if ring else was)
 
 
 def test_liechtenstein(shared_data):

@@ -21,7 +21,7 @@ from tilewright.config.model import Shares
 from tilewright.config.settings import IndexSettings
 from tilewright.stages.index import make_index
 from tilewright.stages.zone import TileFiles, make_zone
-from tilewright.statistics import joint_box
+from tilewright.statistics import joint_box, label_statistics
 from tilewright.store import read_table, table_metadata, write_table
 from tilewright.store.zarrzip import StoreWriter
 
@@ -171,11 +171,53 @@ def test_what_sources_held_is_counted_once_a_file_and_summed_over_an_apis_answer
     held = {name: {key: each[key] for key in ("counts", "rejects", "repaired")} for name, each in figures.items()}
     # the tile without cells asked the API too
     assert held["land"] == {"counts": {"area": 9, "line": 3}, "rejects": {"open ring": 6}, "repaired": 3}
-    assert held["lpis-2020"] == {"counts": {"area": 70}, "rejects": {"null geometry": 4}, "repaired": 5}
+    # near three tiles' cells; rejects are of the file
+    assert held["lpis-2020"] == {"counts": {"area": 210}, "rejects": {"null geometry": 4}, "repaired": 5}
     assert held["dem"] == {"counts": {}, "rejects": {}, "repaired": 0}
     assert figures["lpis-2020"]["unknown"] == {"CODE=0": 1, "CODE=1": 2, "CODE=9": 8}
     assert figures["lpis-2021"]["unknown"] == {} and figures["land"]["snapshots"] == ["2020", "2021"]
     assert figures["land"]["extent"] == [9.0, 46.5, 10.0, 48.0] and figures["dem"]["extent"] is None
+
+
+def test_of_a_raster_only_pixels_without_data_are_left_out():
+    """Its data may have holes anywhere: a cell with one still counts, by its other pixels."""
+    random = np.random.default_rng(5)
+    values = random.choice([3, 4, 254, 255], (6, 50, 50))
+    data = random.random((6, 50, 50)) < np.array([1, 0.9, 0.5, 0.01, 0, 1])[:, None, None]
+    values[5][values[5] == 255] = 3  # all of this cell is known
+    values[~data] = 255
+    known = {"wood": 3, "field": 4, "none": 254, "unlabeled": 255}
+    rows = pd.DataFrame({
+        "cover_row": range(6), "cover_coverage": data.mean(axis=(1, 2)).astype("float32"),
+        "cover_labelled": (values < 254).mean(axis=(1, 2)).astype("float32"),
+        **{f"share_cover_land_{one}": (values == value).mean(axis=(1, 2)).astype("float32") for one, value in known.items()},
+    })  # fmt: skip
+    about = {"ontology": labelsets.ontology({"land": {"wood": 3, "field": 4}}), "kind": "raster"}
+    found = label_statistics(rows, {"cover": about}, {})["cover"]
+    assert (found["cells"], found["cells_outside_extent"]) == (5, 4)
+    for one, value in known.items():
+        is_it = (values == value) & data
+        assert found["classes"][f"land/{one}"]["pixels"] == pytest.approx(is_it.sum() / data.sum(), rel=1e-5)
+        assert found["classes"][f"land/{one}"]["cells"] == is_it.any(axis=(1, 2)).sum() / 5
+    labelled = [(values[cell][data[cell]] < 254).mean() for cell in range(6) if data[cell].any()]
+    assert found["labelled_share"] == pytest.approx(np.mean(labelled))
+
+
+@pytest.mark.parametrize(
+    ("labelled", "coverage", "warned"),
+    [([0, 0], [1, 1], True), ([0, 0.1], [1, 1], False), ([0, 0], [0, 0], True), ([0, 0.3], [0.5, 0.5], False)],
+)
+def test_a_set_that_tells_nothing_is_warned_of(labelled, coverage, warned, caplog: pytest.LogCaptureFixture):
+    rows = pd.DataFrame({"crops_row": [0, 1], "crops_coverage": coverage, "crops_labelled": labelled})
+    for one in ("a", "none", "unlabeled"):
+        rows[f"share_crops_crop_{one}"] = 0.0
+    about = {"ontology": labelsets.ontology({"crop": {"a": 1}}), "kind": "vector"}
+    held = {"counts": {"area": 0}, "rejects": {"no place": 7}, "repaired": 0}
+    label_statistics(rows, {"crops": about}, {"32TNT": {"features": {"crops": held}}})
+    told = (
+        "labels.crops: no pixel of any cell has a class (0 features near the cells; rejected: 7 no place): if that is"
+    )
+    assert (told in caplog.text) == warned and bool(caplog.text) == warned
 
 
 def test_the_index_says_of_its_sets_what_all_tiles_share(folder: Path):
@@ -187,6 +229,11 @@ def test_the_index_says_of_its_sets_what_all_tiles_share(folder: Path):
         assert not {"extent", "snapshot", "unknown"} & set(about)
     summary = table_metadata(folder / "zones/b.parquet")["tiles"][handmade.TILES[1]]
     assert "extent" not in summary["features"]["land"], "an outline of any size would stand in it once a tile"
+
+
+def test_the_collection_credits_the_labels_sources(folder: Path):
+    told = json.loads((folder / "collection.json").read_text())["description"]
+    assert told.endswith(f"a Labels {', '.join(sorted(ABOUT))}: free.")
 
 
 def test_a_cell_that_the_store_does_not_have_knows_nothing(tmp_path: Path):

@@ -106,7 +106,7 @@ CONFIGS: dict[str, tuple[dict[str, Any] | Callable[[Path], dict[str, Any]], tupl
     "ontology that is not YAML": (lambda folder: labels(ontology=text(folder, "a: [", "o.yaml")), ("o.yaml: is not an ontology",)),
     "label pixels": (labels(resolution_m=3), ("labels.osm.resolution_m: 3 does not divide 10",)),
     "extract missing": (labels(source={"path": "nowhere.pbf"}), ("labels.osm.source.path: nowhere.pbf: no such file",)),
-    "extract of a wrong kind": (labels(source={"kind": "shp"}), ("labels.osm.source.kind", "not 'shp'")),
+    "extract of a wrong kind": (labels(source={"kind": "shp"}), ("labels.osm.source.kind: 'shp' is none of pbf, osm_xml",)),
     "activity raster missing": ({"cells": {"size_m": 960, "activity": {"files": ["no.tif"]}}}, ("cells.activity.files: no.tif: no such file",)),
 }  # fmt: skip
 

@@ -73,6 +73,21 @@ def ground_truth(wildcards):
     return f"{RESULTS}/sources/{DATASET.sources[name]}.parquet" if name else []
 
 
+def ontology_of(wildcards):
+    """The ontology of a label set."""
+    family = DATASET.family(wildcards.label_set)
+    if family not in DATASET.ontologies:
+        raise WorkflowError(f"labels.{family}: has no ontology, so there is no legend")
+    return DATASET.ontologies[family]
+
+
+def features_of_legend(wildcards):
+    """The features of a label set in all tiles; a raster has none."""
+    if DATASET.sets[wildcards.label_set].source.kind == "raster":
+        return []
+    return [f"{RESULTS}/tiles/{tile}/features.parquet" for tiles in tiles_by_zone().values() for tile in tiles]
+
+
 def tiles_in(wildcards):
     """Tiles of a zone."""
     if wildcards.zone not in tiles_by_zone():

@@ -25,6 +25,7 @@ if DATASET.label_sets:
         input:
             cells=f"{TILE}/cells.parquet",
             sources=SOURCES,
+            asked=DATASET.asked_files,
         output:
             f"{TILE}/features.parquet",
         log:
@@ -71,10 +72,8 @@ if DATASET.label_sets:
     # Not of the default targets: what the ontology makes of this area's tags.
     rule legend:
         input:
-            ontology=lambda wildcards: DATASET.ontologies[DATASET.family(wildcards.label_set)],
-            features=lambda wildcards: [
-                f"{RESULTS}/tiles/{tile}/features.parquet" for tiles in tiles_by_zone().values() for tile in tiles
-            ],
+            ontology=ontology_of,
+            features=features_of_legend,
         output:
             page=f"{RESULTS}/legends/{{label_set}}.html",
             table=f"{RESULTS}/legends/{{label_set}}.csv",
@@ -84,8 +83,9 @@ if DATASET.label_sets:
             ENVIRONMENT
         params:
             version=DATASET.version("legend"),
+            features=lambda wildcards, input: f"--features {shlex.join(input.features)}" if input.features else "",
         message:
             "Drawing the legend of {wildcards.label_set} and what its rules leave out"
         shell:
             "python -m tilewright --log {log} legend --label-set {wildcards.label_set} --ontology {input.ontology} "
-            "--features {input.features} --output {output.page}"
+            "{params.features} --output {output.page}"

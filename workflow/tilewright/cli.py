@@ -118,10 +118,11 @@ def _simulate(args: argparse.Namespace) -> None:
 def _reference(args: argparse.Namespace) -> None:
     from tilewright.config.reference import reference
     from tilewright.store import replacing
+    from tilewright.vector.ontology import Ontology
     from tilewright.vector.ontology_file import ontology_schema
 
     with replacing(args.output) as part:
-        part.write_text(reference())
+        part.write_text(reference(Ontology))
     if args.schema:
         with replacing(args.schema) as part:
             part.write_text(json.dumps(ontology_schema(), indent=2, ensure_ascii=False) + "\n")
@@ -167,7 +168,9 @@ def _parser() -> argparse.ArgumentParser:
         ["ontology", "output"],
         settings=False,
     )
-    legend.add_argument("--features", type=Path, nargs="+", required=True, help="features.parquet of tiles")
+    legend.add_argument(
+        "--features", type=Path, nargs="*", default=[], help="features.parquet of tiles; none: the legend alone"
+    )
     legend.add_argument("--label-set", help="the set whose features to look at; needed where a file has several")
     group = command("group", _group, "patches of all periods as series: series.zarr.zip", ["cells", "output"])
     group.add_argument("--threads", type=int, default=2, help="cells in work at a time")

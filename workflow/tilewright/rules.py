@@ -22,6 +22,9 @@ from tilewright.grid import AreaOfInterest, load_aoi, tile
 # What goes to a stage is one word of a command line, which Linux ends at 128 kB.
 _TILES_SHOWN = 200
 _LONGEST_CLIP = 30_000
+# Paths that GDAL finds its own way to, and Snakemake cannot look after.
+_ELSEWHERE = re.compile(r"/vsi|[A-Za-z0-9+]+://")
+_SHAPEFILE = (".cpg", ".dbf", ".prj", ".shx")
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,9 @@ class DatasetConfig:
 
     def _check_files(self) -> None:
         """Files that the user names must be there, unless the workflow makes them."""
-        for name, each in self.sets.items():
-            for key, path in _files(each):
-                if not path.is_file() and not self._is_simulated(path):
+        for name, each in self.config.labels.items():
+            for key, path in _files(each) if each.years is None else _files_of_years(each):
+                if not path.exists() and not self._is_simulated(path):  # a geodatabase is a folder
                     raise TilewrightError(f"labels.{name}.{key}: {path}: no such file; put it there or mend the path")
         self._check_ontologies()
         if (
@@ -80,10 +83,11 @@ class DatasetConfig:
         """Ontologies are whole, and speak of what their sources have: tags, attributes or pixels."""
         from tilewright.vector.ontology_file import load_ontology
 
+        ontologies = {}
         for name, each in self.config.labels.items():
             if each.ontology is None:
                 continue
-            ontology = load_ontology(Path(self.ontologies[name]), each.source.kind)
+            ontology = ontologies[name] = load_ontology(Path(self.ontologies[name]), each.source.kind)
             if isinstance(each.source, VectorFile):
                 lacking = sorted(ontology.keys() - set(each.source.attributes))
                 if lacking:
@@ -95,6 +99,22 @@ class DatasetConfig:
                 raise TilewrightError(
                     f"labels.{name}.parcels: need an ontology of one channel; {self.ontologies[name]} has {len(ontology.channels)}"
                 )
+
+        self._check_columns(ontologies)
+
+    def _check_columns(self, ontologies: Mapping[str, Any]) -> None:
+        """The index has a column for each class: two must not have one name."""
+        columns: dict[str, str] = {}
+        for family, ontology in ontologies.items():
+            for name in self.config.labels[family].by_year(family):
+                for category in ontology.categories:
+                    column = f"{name}_{category.channel}_{category.name}"
+                    what = f"labels.{name}: category {category.name} of channel {category.channel}"
+                    if column in columns:
+                        raise TilewrightError(
+                            f"{what} and {columns[column]} would both be share_{column} in the index: rename one of them"
+                        )
+                    columns[column] = what
 
     @staticmethod
     def simulated_folder() -> Path:
@@ -156,7 +176,13 @@ class DatasetConfig:
 
     def source_files(self, source: str) -> list[str]:
         """The files that a normalised source is made of; none for a database."""
-        return [str(path) for _, path in _files(self._of_source(source))]
+        return [str(part) for _, path in _files(self._of_source(source)) for part in _parts(path)]
+
+    @property
+    def asked_files(self) -> list[str]:
+        """The files that are read beside the answers of an API: the sea."""
+        asked = [each for each in self.sets.values() if isinstance(each.source, Overpass)]
+        return sorted({str(part) for each in asked for _, path in _files(each) for part in _parts(path)})
 
     @property
     def asks_overpass(self) -> bool:
@@ -166,7 +192,8 @@ class DatasetConfig:
     @property
     def label_rasters(self) -> list[str]:
         """The rasters that labels are read from."""
-        return sorted({each.source.path for each in self.sets.values() if isinstance(each.source, RasterFile)})
+        rasters = [each for each in self.sets.values() if isinstance(each.source, RasterFile)]
+        return sorted({str(path) for each in rasters for _, path in _files(each)})
 
     @staticmethod
     def version(stage: str) -> int:
@@ -270,11 +297,28 @@ def _source_name(labels: LabelSet) -> str:
     return f"{stem or 'source'}-{settings.settings_digest(_source(labels))}"
 
 
+def _files_of_years(labels: LabelSet) -> list[tuple[str, Path]]:
+    """As `_files`, for a set of several years."""
+    named = {
+        f"years.{each.year}" if key == "source.path" else key: path
+        for each in labels.by_year("").values()
+        for key, path in _files(each)
+    }
+    return list(named.items())
+
+
+def _parts(path: Path) -> list[Path]:
+    """A file, and those that belong to it: an edited attribute of a shapefile changes its .dbf alone."""
+    if path.suffix.lower() != ".shp":
+        return [path]
+    return [path, *(part for part in map(path.with_suffix, _SHAPEFILE) if part.is_file())]
+
+
 def _files(labels: LabelSet) -> list[tuple[str, Path]]:
     """(key, path) of the files that a label set names."""
     source = labels.source
     named: list[tuple[str, str | None]] = []
-    if not isinstance(source, Overpass) and not is_postgis(source.path):
+    if not isinstance(source, Overpass) and not is_postgis(source.path) and not _ELSEWHERE.match(source.path):
         named.append(("source.path", source.path))
     if isinstance(source, OsmFile | VectorFile) and isinstance(source.extent, str):
         named.append(("source.extent", source.extent))

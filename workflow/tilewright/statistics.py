@@ -1,5 +1,6 @@
 """Figures of a dataset, from the rows that the zones gathered; nothing here reads a pixel."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -7,10 +8,14 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from tilewright.config.bands import UNLABELED
 from tilewright.split import NAMES
 from tilewright.stages.zone import BAND_SUMS, classes_of, share_column
 
+log = logging.getLogger(__name__)
+
 _BINS: Final = 20
+_LEAST: Final = 3e-7  # a smaller share may come of rounding two others to 32 bits
 
 
 def band_statistics(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -42,24 +47,50 @@ def label_statistics(rows: pd.DataFrame, labels: dict[str, Any], summaries: dict
     found = {}
     for name in sorted(labels):
         ontology = labels[name]["ontology"]
-        figures = _layer_figures(rows, name) if ontology is None else _class_figures(rows, name, ontology)
+        if ontology is None:
+            figures = _layer_figures(rows, name)
+        else:
+            figures = _class_figures(rows, name, ontology, labels[name].get("kind") == "raster")
         found[name] = {**figures, **_source_figures(name, summaries)}
+        _warn_of_nothing(rows, name, ontology is None, found[name])
     return found
 
 
-def _class_figures(rows: pd.DataFrame, name: str, ontology: dict[str, Any]) -> dict[str, Any]:
+def _warn_of_nothing(rows: pd.DataFrame, name: str, layer: bool, figures: dict[str, Any]) -> None:
+    """Say so where a set tells nothing of any cell: a wrong CRS, extent or file looks like that."""
+    if len(rows) == 0 or (figures["cells"] > 0 if layer else (rows[f"{name}_labelled"] > 0).any()):
+        return
+    rejects = ", ".join(f"{count} {reason}" for reason, count in figures["rejects"].items()) or "nothing"
+    features = (
+        f" ({sum(figures['counts'].values())} features near the cells; rejected: {rejects})"
+        if figures["counts"]
+        else ""
+    )
+    log.warning(
+        "labels.%s: no pixel of any cell has a %s%s: if that is not meant, check path, crs, nodata and extent of its source",
+        name, "number" if layer else "class", features,
+    )  # fmt: skip
+
+
+def _class_figures(rows: pd.DataFrame, name: str, ontology: dict[str, Any], raster: bool) -> dict[str, Any]:
     """Share of cells that have a class and of pixels in it, and the histogram of labelled shares.
 
     As OpenSentinelMap's Figure 4. A pixel is labelled where it has a class in any channel. Cells outside the source's extent
-    are left out: what is not known is not unlabeled.
+    are left out: what is not known is not unlabeled. Of a raster, where no data may be anywhere, only pixels without data are
+    left out.
     """
-    covered = rows[(rows[f"{name}_row"] >= 0) & ~(rows[f"{name}_coverage"] < 1)]
-    labelled = covered[f"{name}_labelled"].to_numpy(float)
+    coverage = rows[f"{name}_coverage"].to_numpy(float)
+    covered = rows[(rows[f"{name}_row"] >= 0) & ((coverage > 0) if raster else ~(coverage < 1))]
+    part = covered[f"{name}_coverage"].to_numpy(float) if raster else np.ones(len(covered))
+    labelled = covered[f"{name}_labelled"].to_numpy(float) / part
     classes = {}
     for channel in (each["name"] for each in ontology["channels"]):
-        for one, _ in classes_of(ontology, channel):
+        for one, value in classes_of(ontology, channel):
             share = covered[share_column(name, channel, one)].to_numpy(float)
-            classes[f"{channel}/{one}"] = {"cells": _mean(share > 0), "pixels": _mean(share)}
+            if raster and value == UNLABELED:  # as which pixels without data are counted; the shares are of 32 bits
+                share = np.where(share - (1 - part) > _LEAST, share - (1 - part), 0)
+            pixels = float(np.average(share / part, weights=part)) if len(covered) else 0.0
+            classes[f"{channel}/{one}"] = {"cells": _mean(share > 0), "pixels": pixels}
     histogram = np.histogram(np.clip(labelled, 0, 1), bins=_BINS, range=(0, 1))[0]
     figures = {
         "cells": len(covered), "cells_outside_extent": int((rows[f"{name}_coverage"] < 1).sum()), "classes": classes,
@@ -99,15 +130,16 @@ def _mean(values: np.ndarray) -> float:
 def _source_figures(name: str, summaries: dict[str, Any]) -> dict[str, Any]:
     """What a set's source held and what of it no map could be made of.
 
-    A file is counted once, as a whole; what an API was asked for each tile is summed over tiles, though tiles share
-    ground. `unknown` (classes that no rule knows) is summed over tiles always.
+    Features near the cells (`counts`) and classes that no rule knows (`unknown`) are summed over tiles, though tiles share
+    ground. What was rejected or repaired is of a file as a whole and counted once; of an API it is of each tile's answer, and
+    summed too.
     """
     figures: dict[str, Any] = {"counts": {}, "rejects": {}, "repaired": 0}
     parts = [summary["features"][name] for summary in summaries.values() if name in summary.get("features", {})]
+    figures["counts"] = _sum(part.get("counts") for part in parts)
     if parts and parts[0].get("kind") != "overpass":
         parts = parts[:1]
-    for key in ("counts", "rejects"):
-        figures[key] = _sum(part.get(key) for part in parts)
+    figures["rejects"] = _sum(part.get("rejects") for part in parts)
     figures["repaired"] = sum(part.get("repaired") or 0 for part in parts)
     own = [summary["labels"][name] for summary in summaries.values() if name in summary.get("labels", {})]
     figures["unknown"] = _sum(part["unknown"] for part in own)

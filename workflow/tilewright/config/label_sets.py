@@ -1,9 +1,10 @@
 """Labels as a user writes them: where they come from and how they are rasterised."""
 
 import re
+from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from tilewright.config.base import Box, Model, Name
 
@@ -46,6 +47,17 @@ def is_postgis(path: str) -> bool:
     return re.match(r"pg:|postgres(ql)?://", path, re.IGNORECASE) is not None
 
 
+def _time(value: Any) -> Any:
+    """A time as text; YAML reads one that is not in quotes as a time of its own."""
+    text = value.isoformat() if isinstance(value, date) else value  # a datetime is a date, too
+    if isinstance(text, str):
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no time; write it as 2019-07-01T00:00:00Z") from None
+    return text
+
+
 class OsmFile(Model):
     """An OpenStreetMap extract: read once for all tiles."""
 
@@ -64,7 +76,9 @@ class Overpass(Model):
 
     kind: Literal["overpass"]
     url: str = Field("https://overpass-api.de/api", description="address of the API, without /interpreter")
-    date: str | None = Field(None, description="ask for the map as it was then: ISO 8601, such as 2019-07-01T00:00:00Z")
+    date: Annotated[str, BeforeValidator(_time)] | None = Field(
+        None, description="ask for the map as it was then: ISO 8601, such as 2019-07-01T00:00:00Z"
+    )
     timeout_s: int = Field(180, ge=1, le=3600, description="seconds that the server may take for one query")
     licence: str = Field(ODBL, description="licence and credit, as shown in stores and the report")
     sea: str | None = Field(None, description="a file of water polygons, as for pbf")
@@ -173,7 +187,9 @@ class LabelSet(Model):
         # `years` gives the paths, so that the source need not
         if isinstance(value, dict) and isinstance(years := value.get("years"), dict) and years:
             source = value.get("source")
-            if isinstance(source, dict) and "path" not in source and source.get("kind") != "overpass":
+            if isinstance(source, dict) and "path" in source:
+                raise ValueError("years: have the paths: remove source.path")
+            if isinstance(source, dict) and source.get("kind") != "overpass":
                 return {**value, "source": {**source, "path": str(next(iter(years.values())))}}
         return value
 

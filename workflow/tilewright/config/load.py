@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,14 +16,31 @@ from tilewright.errors import TilewrightError
 M = TypeVar("M", bound=BaseModel)
 
 
-def _keys_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
-    """Names that are allowed where an unknown key stands: the fields of the model at that place."""
+def keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names that are allowed where an unknown key stands: the fields of the model at that place.
+
+    Args:
+        model: the outermost.
+        location: as pydantic has it, with the `kind` that it took a source for.
+    """
     models = [model]
     for step in location[:-1]:
-        inside = [getattr(each, "model_fields", {}).get(step) for each in models]
+        inside = [each.model_fields.get(str(step)) for each in models]
         if found := [inner for field in inside if field is not None for inner in _models_in(field.annotation)]:
             models = found
-    return list(dict.fromkeys(name for each in models for name in getattr(each, "model_fields", {})))
+        elif of_kind := [each for each in models if step in _kinds(each)]:
+            models = of_kind
+    return list(dict.fromkeys(name for each in models for name in each.model_fields))
+
+
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
+
+
+def mend_of(key: str, allowed: list[str]) -> str:
+    """What to do about an unknown key where the keys `allowed` may stand."""
+    near = difflib.get_close_matches(key, allowed, 1)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(allowed)}" if allowed else "remove it"
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -43,12 +60,9 @@ def _without_tags(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _explain(error: Any, model: type[BaseModel]) -> str:
     """One line for one pydantic error: the key as a user writes it, and what is wrong."""
     location = _without_tags(error["loc"])
-    key = ".".join(map(str, location))
+    key = ".".join(str(step) for step in location if step != "[key]")
     if error["type"] == "extra_forbidden":
-        allowed = _keys_at(model, location)
-        near = difflib.get_close_matches(str(location[-1]), allowed, 1)
-        mend = f"did you mean {near[0]}?" if near else f"known here: {', '.join(allowed)}" if allowed else "remove it"
-        return f"{key}: unknown key; {mend}"
+        return f"{key}: unknown key; {mend_of(str(location[-1]), keys_at(model, error['loc']))}"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found") and location[-1:] == ("source",):
         kind = error["input"].get("kind") if isinstance(error["input"], dict) else None
         return (
@@ -67,7 +81,7 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
         message = f"{error['input']!r} is not a tile name such as 32TNT (two-digit zone, band, square)"
     elif error["type"] == "string_pattern_mismatch":
         message = f"{error['input']!r} becomes part of a path: use letters, digits, - and _ only"
-    elif error["type"] in ("model_type", "dict_type"):
+    elif error["type"] in ("model_type", "dict_type", "model_attributes_type"):
         message = "must be a mapping of keys to values"
     elif error["type"] != "value_error" and not isinstance(error["input"], (dict, list)):
         message = f"{message}, not {error['input']!r}"

@@ -274,6 +274,16 @@ class Simulate(Model):
     broken: list[Broken] = Field([], description="assets damaged on purpose")
 
 
+def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes of degrees meet; a west that is greater than its east crosses the antimeridian."""
+
+    def spans(box: tuple[float, ...]) -> list[tuple[float, float]]:
+        return [(box[0], box[2])] if box[0] <= box[2] else [(box[0], 180.0), (-180.0, box[2])]
+
+    across = any(a <= d and c <= b for a, b in spans(one) for c, d in spans(other))
+    return across and one[1] <= other[3] and other[1] <= one[3]
+
+
 class Config(Model):
     """A dataset. This is the whole of `config/config.yaml`."""
 
@@ -313,6 +323,13 @@ class Config(Model):
         named = [each for name, label_set in self.labels.items() for each in label_set.by_year(name)]
         if doubled := sorted({name for name in named if named.count(name) > 1}):
             raise ValueError(f"labels.{doubled[0]}: is also what `years` makes of another set; rename it")
+        for name, label_set in self.labels.items():
+            extent = getattr(label_set.source, "extent", None)
+            if isinstance(extent, tuple) and self.aoi.bbox and not _meet(extent, self.aoi.bbox):
+                raise ValueError(
+                    f"labels.{name}.source.extent: {list(extent)} does not meet aoi.bbox {list(self.aoi.bbox)}: write west, "
+                    "south, east, north, or take another source"
+                )
         wanted = self.cells.labelled_by
         if wanted is not None:
             sets = self.label_sets()

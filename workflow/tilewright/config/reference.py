@@ -25,14 +25,17 @@ Unknown keys are errors. `recipes/` holds whole configs, `ontologies/` label ont
 """
 
 
-def reference() -> str:
-    """The whole text, Markdown."""
+def reference(ontology: type[BaseModel]) -> str:
+    """The whole text, Markdown; `ontology` is the model of ontology files."""
     parts = [
         _HEAD,
         *_sections(Config, "", "A dataset"),
         "\n# Providers\n",
         _about(Provider),
         *_sections(Provider, "", "A provider"),
+        "\n# Ontologies\n",
+        _about(ontology),
+        *_sections(ontology, "", "An ontology"),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -54,8 +57,14 @@ def _sections(model: type[BaseModel], key: str, title: str) -> list[str]:
     found = [head, *rows, ""]
     several = {name for name, _ in inner if sum(name == other for other, _ in inner) > 1}
     for name, each in inner:
-        found += _sections(each, name, each.__name__.lower() if name in several else "")
+        found += _sections(each, name, _called(each) if name in several else "")
     return found
+
+
+def _called(model: type[BaseModel]) -> str:
+    """How a user tells a model from others under the same key: by the `kind` that is written, if it has one."""
+    kind = model.model_fields.get("kind")
+    return ", ".join(get_args(kind.annotation)) if kind else model.__name__.lower()
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

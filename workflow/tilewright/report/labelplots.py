@@ -108,14 +108,25 @@ def label_shares(facts: Facts, name: str) -> Plot | None:
         f"Label set “{name}”, all splits together: left, the share of images (cells) with at least one pixel of the "
         "class; right, the mean over "
         f"cells of its share of the cell's pixels, on a log scale that begins at {100 * least:g} %. Denominator: "
-        f"the {found['cells']:,} cells "
-        f"wholly inside the source's extent, with or without imagery ({found['cells_outside_extent']:,} not wholly "
-        "inside are left out). Each "
+        f"{_denominator(facts, name)}. Each "
         "channel's pixels add up to 100 %. “none”: known to be none of the channel's classes; “unlabeled”: unknown."
     )
     if "claimed_partly" in found:
         caption += " Claimed: pixels that parcels of different classes share, partly (or wholly), and wholly."
     return plot(figure, f"classes-{name}", f"Label classes of {name}", caption)
+
+
+def _denominator(facts: Facts, name: str) -> str:
+    """Of which cells the figures of a set of classes are."""
+    found = facts.statistics["labels"][name]
+    if facts.labels[name].get("kind") == "raster":
+        return f"the {found['cells']:,} cells on which the raster has data, without the pixels that have none, with or without imagery"  # fmt: skip
+    if found["extent"] is None and not found["cells_outside_extent"]:
+        return f"the {found['cells']:,} cells, with or without imagery (the source's extent is unknown: all are taken as covered)"  # fmt: skip
+    return (
+        f"the {found['cells']:,} cells wholly inside the source's extent, with or without imagery "
+        f"({found['cells_outside_extent']:,} not wholly inside are left out)"
+    )
 
 
 def _class_rows(ontology: dict[str, Any], classes: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
@@ -186,7 +197,7 @@ def coverage(facts: Facts, name: str) -> Plot | None:
     axes.set_ylabel("share of cells")
     axes.grid(axis="y")
     caption = (
-        f"Label set “{name}”: the {found['cells']:,} cells wholly inside the source's extent, all splits, by the "
+        f"Label set “{name}”: {_denominator(facts, name)}, all splits, by the "
         "share of their pixels that have a class (neither none nor unlabeled) in any channel, in "
         f"{len(counts)} steps of {100 * width:g} %, as OpenSentinelMap's Figure 4 (left). On average "
         f"{percent(found['labelled_share'])} of a cell is labelled; {percent(found['cells_below_1_percent'])} of the cells "

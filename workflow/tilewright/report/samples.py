@@ -143,7 +143,7 @@ def _caption(facts: Facts, shown: Bands | None, low: float, high: float) -> str:
         ]
     )
     if side > SIDE:
-        text += f" Pictures show every {-(-side // SIDE)}th pixel of the finest layer."
+        text += f" Pictures show one in {-(-side // SIDE)} rows and columns of the finest layer."
     return text
 
 

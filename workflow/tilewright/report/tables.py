@@ -166,7 +166,10 @@ def absent(facts: Facts) -> list[str]:
             lines.append(f"Layer “{name}” of {without:,} cells, on which the source has no data.")
         if outside := part.get("cells_outside_extent"):
             lines.append(
-                f"Labels “{name}” of {outside:,} cells that are not wholly inside the source's extent: pixels "
+                f"Labels “{name}” of {outside:,} cells on which the raster has not data everywhere: pixels without "
+                "read as unlabeled, and the cell's coverage is in the index."
+                if facts.labels[name].get("kind") == "raster"
+                else f"Labels “{name}” of {outside:,} cells that are not wholly inside the source's extent: pixels "
                 "outside it read as unlabeled, and the cell's coverage is in the index."
             )
         if facts.labels[name]["ontology"] is not None:
@@ -200,11 +203,14 @@ def label_sources(facts: Facts) -> list[LabelSource]:
         stated = [("Source", str(about.get("source") or "not stated")), ("Snapshot", _span(known["snapshots"]))]
         if about.get("year"):
             stated.append(("Year", str(about["year"])))
-        stated.append(("Extent", _box(known["extent"])))
+        of_data = about.get("kind") == "raster"
+        stated.append(("Extent", "where the raster has data" if of_data else _box(known["extent"])))
         if about["ontology"] is not None:
             stated.append(("Ontology", f"{about['ontology']['name']}, version {about['ontology']['version']}"))
         if known["counts"]:
-            stated.append(("Features", ", ".join(f"{count:,} {kind}s" for kind, count in known["counts"].items())))
+            stated.append(
+                ("Features near the cells", ", ".join(f"{count:,} {kind}s" for kind, count in known["counts"].items()))
+            )
         stated.append(("Licence", licence))
         losses = [(f"rejected: {reason}", f"{count:,}") for reason, count in known["rejects"].items()]
         if known["repaired"]:

@@ -6,7 +6,6 @@ The table keeps every object that could matter to some ontology, whole: an objec
 wood around a cell survives although none of its vertices is near.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,7 @@ def make_features(cells: Path, sources: Mapping[str, Path], settings: FeaturesSe
         key = source if isinstance(source, str) else source.model_dump_json()
         if key not in read:
             read[key] = (
-                _asked(source, boxes, output.parent)
-                if isinstance(source, Overpass)
-                else _cut(name, source, sources, boxes)
+                _asked(source, boxes, output) if isinstance(source, Overpass) else _cut(name, source, sources, boxes)
             )
         tables[name], told[name] = read[key]
     metadata: dict[str, Any] = {"margin_m": MARGIN_M, "label_sets": told}
@@ -69,17 +66,17 @@ def _cut(
     return _near(sources[source], boxes)
 
 
-def _asked(source: Overpass, boxes: Sequence[Box], folder: Path) -> tuple[pa.Table, dict[str, Any]]:
+def _asked(source: Overpass, boxes: Sequence[Box], output: Path) -> tuple[pa.Table, dict[str, Any]]:
     """The features that an API has in the boxes; it is not asked where there are none."""
-    from tilewright.stages.source import about
+    from tilewright.stages.source import about, scratch_beside
     from tilewright.vector.overpass import OverpassReader, host
 
-    with tempfile.TemporaryDirectory(prefix=".overpass-", dir=folder) as scratch:
-        table = Path(scratch) / "answer.parquet"
+    with scratch_beside(output) as scratch:
+        table = scratch / "answer.parquet"
         with FeatureWriter(table) as writer:
             facts = SourceFacts(None, None)
             if boxes:
-                reader = OverpassReader(source, boxes, Path(scratch) / "work")
+                reader = OverpassReader(source, boxes, scratch / "work")
                 for batch in reader.batches():
                     writer.add(batch)
                 facts = reader.facts()

@@ -52,7 +52,8 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     )
     described = {**shared, "format": FORMAT, "dataset": settings.dataset, "split": made}
     write_table(public, index, described)
-    _write_json(collection, _collection(public, settings.dataset, shared["attribution"]))
+    credits = [shared["attribution"], *_label_credits(shared.get("labels", {}))]
+    _write_json(collection, _collection(public, settings.dataset, " ".join(credits)))
     log.info("%d cells, %d patches", len(rows), figures["patches"])
 
 
@@ -68,6 +69,14 @@ def _bbox(rows: gpd.GeoDataFrame) -> list[float]:
         # footprints across ±180 are cut there, so the centres tell the sides
         west, east = rows.loc[rows["lon"] > 0].total_bounds[0], rows.loc[rows["lon"] <= 0].total_bounds[2]
     return [round(float(value), 7) for value in (west, south, east, north)]
+
+
+def _label_credits(labels: dict[str, Any]) -> list[str]:
+    """A sentence for each licence of the label sets' sources: OpenStreetMap's must be told wherever the data are."""
+    under: dict[str, list[str]] = {}
+    for name, about in sorted(labels.items()):
+        under.setdefault(str(about.get("licence") or "licence not stated"), []).append(name)
+    return [f"Labels {', '.join(names)}: {licence}." for licence, names in under.items()]
 
 
 def _collection(rows: gpd.GeoDataFrame, dataset: str, attribution: str) -> dict[str, Any]:

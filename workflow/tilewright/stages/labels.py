@@ -261,6 +261,8 @@ def _write_set(store: StoreWriter, made: LabelSet, cells: pd.DataFrame, size_m: 
                 store.put(f"{made.name}/{name}", (at,) + (0,) * len(shapes[name]), found[name][None])
             _add(sums, at, found, values)
             progress.step(1)
+    if len(cells) and (sums.coverage == 0).all():
+        log.warning("labels.%s: the source covers none of the tile's cells: all are unlabeled", made.name)
     store.small(made.name, _small(made, cells, sums, values, step))
 
 

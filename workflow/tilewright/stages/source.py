@@ -4,11 +4,15 @@ an extract or a layer  →  sources/<name>.parquet
 """
 
 import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from tilewright.config.label_sets import OsmFile, is_postgis
 from tilewright.config.label_settings import SourceSettings
+from tilewright.errors import TilewrightError
 from tilewright.store.features import FeatureWriter
 from tilewright.vector.features import FeatureReader, SourceFacts
 from tilewright.vector.tables import shown
@@ -31,16 +35,34 @@ def make_source(settings: SourceSettings, output: Path) -> None:
     Raises:
         TilewrightError: where a file is missing, broken, of another kind, or has a feature twice.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    reader = _reader(settings, output.parent)
-    with FeatureWriter(output) as writer:
+    with scratch_beside(output) as scratch, FeatureWriter(output) as writer:
+        reader = _reader(settings, scratch)
         for batch in reader.batches():
             writer.add(batch)
         path = settings.source.path
         name = shown(path) if is_postgis(path) else Path(shown(path)).name
         facts = reader.facts()
+        if facts.rejects and not sum(facts.counts.values()):
+            # as with coordinates of another CRS than the one that is named: no ground is unlabeled because of that
+            reasons = ", ".join(f"{count} {reason}" for reason, count in facts.rejects.items())
+            raise TilewrightError(
+                f"labels: {name}: no feature of it could be used ({reasons}): mend the file, or labels.<set>.source "
+                "(crs, layer, year_field)"
+            )
         writer.finish(about(name, settings.source.kind, facts))
     log.info("%s: %s; left out %s, mended %d", name, facts.counts, facts.rejects or "nothing", facts.repaired)
+
+
+@contextmanager
+def scratch_beside(output: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `output` for as long as it is being written; what a killed writer left there is removed."""
+    folder = output.with_name(f".{output.name}.scratch")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reader(settings: SourceSettings, scratch: Path) -> FeatureReader:

@@ -17,7 +17,8 @@ class Edges:
 
     def __init__(self, areas: np.ndarray) -> None:
         """`areas`: (n,) Polygons or MultiPolygons, metres."""
-        rings, of = shapely.get_rings(areas, return_index=True)
+        parts, area = shapely.get_parts(areas, return_index=True)
+        rings, part = shapely.get_rings(parts, return_index=True)
         corners, ring = shapely.get_coordinates(rings, return_index=True)
         along = np.flatnonzero(ring[1:] == ring[:-1])
         start, stop = corners[along], corners[along + 1]
@@ -25,7 +26,7 @@ class Edges:
         length = dx * dx + dy * dy
         # A repeated vertex is a segment without length: a point, whatever it is divided by.
         self._segments = np.stack([start[:, 0], start[:, 1], dx, dy, np.where(length > 0, length, 1.0)])
-        self._first = np.searchsorted(of[ring[along]], np.arange(len(areas) + 1))
+        self._first = np.searchsorted(area[part[ring[along]]], np.arange(len(areas) + 1))
 
     def distance(self, area: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Metres, float64 (n,), from points to the nearest edge of the area with that number, inside or outside of it.

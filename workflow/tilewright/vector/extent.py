@@ -16,6 +16,7 @@ from tilewright.errors import TilewrightError
 
 _WORLD: Final = shapely.box(-180, -90, 180, 90)
 _CHORD_M: Final = 1000.0  # projected outlines are followed in steps of this length
+_PIXELS: Final = 1_000_000  # looked at together, at 40 bytes each
 
 
 def load_extent(extent: Box | str) -> shapely.Geometry:
@@ -63,20 +64,28 @@ def inside_extent(
         return np.ones((side, side), dtype=bool)
     shapely.prepare(extent)
     at = (np.arange(side) + 0.5) * step
-    x, y = np.meshgrid(ulx + at, uly - at)
+    x, y = ulx + at, uly - at
     to_degrees = _to_degrees(epsg)
     if side > 1:
         # The polygon through the outermost centres holds all others: mostly it alone decides.
-        edge = np.concatenate([np.arange(side), np.arange(1, side) * side + side - 1])
-        back = np.arange(side * side - 2, side * (side - 1) - 1, -1)
-        rim = np.concatenate([edge, back, np.arange(side * (side - 2), 0, -side)])
-        outline = shapely.Polygon(np.column_stack(to_degrees.transform(x.ravel()[rim], y.ravel()[rim])))
-        if shapely.covers(extent, outline):
-            return np.ones((side, side), dtype=bool)
-        if not shapely.intersects(extent, outline):
-            return np.zeros((side, side), dtype=bool)
-    lon, lat = to_degrees.transform(x, y)
-    return np.asarray(shapely.intersects_xy(extent, lon, lat), dtype=bool)
+        along, up = np.concatenate([x, x[-1:].repeat(side - 1)]), np.concatenate([y[:1].repeat(side), y[1:]])
+        back, down = (
+            np.concatenate([x[-2::-1], x[:1].repeat(side - 2)]),
+            np.concatenate([y[-1:].repeat(side - 1), y[-2:0:-1]]),
+        )
+        lon, lat = to_degrees.transform(np.concatenate([along, back]), np.concatenate([up, down]))
+        if np.ptp(lon) < 180:  # across the antimeridian it would lead around the earth
+            outline = shapely.Polygon(np.column_stack([lon, lat]))
+            if shapely.covers(extent, outline):
+                return np.ones((side, side), dtype=bool)
+            if not shapely.intersects(extent, outline):
+                return np.zeros((side, side), dtype=bool)
+    inside = np.empty((side, side), dtype=bool)
+    rows = max(1, _PIXELS // side)
+    for first in range(0, side, rows):
+        lon, lat = to_degrees.transform(*np.meshgrid(x, y[first : first + rows]))
+        inside[first : first + rows] = shapely.intersects_xy(extent, lon, lat)
+    return inside
 
 
 @lru_cache(maxsize=8)
@@ -94,8 +103,7 @@ def _refused(path: Path, what: str, mend: str) -> TilewrightError:
 
 def _poly(path: Path) -> np.ndarray:
     """Osmosis' format: a name, then sections of `lon lat` lines, each named (with ! for a hole) and ended by END; END."""
-    outer: list[shapely.Geometry] = []
-    holes: list[shapely.Geometry] = []
+    land: Any = shapely.Polygon()
     name: str | None = None
     ring: list[tuple[float, float]] = []
     try:
@@ -106,17 +114,18 @@ def _poly(path: Path) -> np.ndarray:
                     break
                 name, ring = line, []
             elif line == "END":
-                (holes if name.startswith("!") else outer).append(shapely.Polygon(ring))
+                part = shapely.make_valid(shapely.Polygon(ring))
+                # one after the other, as Osmosis does: what is added after a hole may be an island in it
+                land = shapely.difference(land, part) if name.startswith("!") else shapely.union(land, part)
                 name = None
             else:
                 lon, lat = line.split()[:2]
                 ring.append((float(lon), float(lat)))
-        if name is not None or not outer:
+        if name is not None or land.is_empty:
             raise ValueError("a section without END" if name else "no polygon")
     except (ValueError, shapely.errors.ShapelyError) as error:
         raise _refused(path, f"is no polygon file ({error})", "see 'Osmosis/Polygon Filter File Format'") from error
-    land = shapely.union_all(shapely.make_valid(np.array(outer, dtype=object)))
-    return np.array([shapely.difference(land, shapely.union_all(shapely.make_valid(np.array(holes, dtype=object))))])
+    return np.array([land])
 
 
 def _vector(path: Path) -> np.ndarray:

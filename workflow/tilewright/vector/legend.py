@@ -94,18 +94,17 @@ def write_legend(ontology: Path, features: Sequence[Path], label_set: str | None
 
     Args:
         ontology: its file.
-        features: feature tables (of tiles: an object that several hold counts once) or normalised sources. None for an
-            ontology of pixels, or to have the legend alone.
+        features: feature tables (of tiles: an object that several hold counts once) or normalised sources. None to have the
+            legend alone, which is all that there is for an ontology of pixels: no table holds them.
         label_set: the one of the tables' label sets that counts; None: the only one there.
         output: the page, `.html`.
 
     Raises:
-        TilewrightError: for a bad ontology, a table that lacks the label set or has several, or features for an ontology
-            of pixels.
+        TilewrightError: for a bad ontology, or a table that lacks the label set or has several.
     """
     rules = load_ontology(ontology)
-    if rules.kind == "pixels" and features:
-        raise TilewrightError(f"{ontology}: is of pixels of a raster: leave the features out to have its legend")
+    if rules.kind == "pixels":
+        features = ()
     coverage = cover(rules, _batches(features, label_set)) if features else None
     environment = Environment(
         loader=PackageLoader("tilewright.vector", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -242,7 +241,9 @@ def _wanted(path: Path, label_set: str | None) -> str | None:
     if label_set is None and len(there) == 1:
         return there[0]
     if label_set is None:
-        raise TilewrightError(f"{path}: has the label sets {', '.join(there) or '(none)'}: name the one that is meant")
+        raise TilewrightError(
+            f"{path}: has the label sets {', '.join(there) or '(none)'}: name the one that is meant (--label-set)"
+        )
     if label_set not in there:
         raise TilewrightError(f"{path}: has no label set {label_set!r}, but {', '.join(there) or 'none at all'}")
     return label_set

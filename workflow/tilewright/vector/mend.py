@@ -12,6 +12,8 @@ import shapely
 _EDGE_M: Final = 1_000
 # Twice around the earth: no projection has a place for what is farther out.
 _FARTHEST_M: Final = 8e7
+# Longitudes may count from anywhere (0 to 360, -360 to 0); metres that are taken for degrees are farther out.
+_FARTHEST_DEG: Final = 540.0
 _KINDS: Final = ("point", "line", "area")  # by dimension
 
 
@@ -68,7 +70,8 @@ def mended(geometry: np.ndarray, crs: pyproj.CRS) -> Mended:
     _make_valid(geometry)  # what rounding did
     reject[(reject == "") & (dimension == 2) & ~(shapely.area(geometry) > 0)] = "no_area"
     west, south, east, north = shapely.bounds(geometry).T
-    reject[(reject == "") & ((south < -90) | (north > 90))] = "no_place"
+    off = (south < -90) | (north > 90) | (west < -_FARTHEST_DEG) | (east > _FARTHEST_DEG)
+    reject[(reject == "") & off] = "no_place"
     for at in np.flatnonzero((reject == "") & ((west < -180) | (east > 180))):
         geometry[at] = _turned(geometry[at])
     geometry[reject != ""] = None
@@ -132,13 +135,13 @@ def _lonlat(geometry: np.ndarray, crs: pyproj.CRS) -> np.ndarray:
         found = shapely.transform(shapely.segmentize(geometry, _EDGE_M / _metres(crs)), degrees)
     west, _, east, _ = shapely.bounds(found).T
     for at in np.flatnonzero(east - west > 180):  # across ±180°, or indeed around the world
-        if _jumps(found[at]):
+        if jumps(found[at]):
             found[at] = shapely.transform(found[at], lambda lonlat: np.column_stack([lonlat[:, 0] % 360, lonlat[:, 1]]))
     return found
 
 
-def _jumps(geometry: Any) -> bool:
-    """Whether an edge of a kilometre at most leads from one side of ±180° to the other."""
+def jumps(geometry: Any) -> bool:
+    """Whether an edge of it leads from one side of ±180° to the other: no edge is as long as half the earth."""
     parts = shapely.get_parts(geometry)
     if shapely.get_dimensions(geometry) == 2:
         parts = shapely.get_rings(parts)

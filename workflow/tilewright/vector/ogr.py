@@ -85,6 +85,12 @@ class VectorReader:
             if batch := self._batch(rows, kept, number, crs):
                 yield batch
         self._refuse_doubled(ids)
+        if self._rejects and not self._counts:
+            listed = ", ".join(f"{reason} {count}" for reason, count in sorted(self._rejects.items()))
+            raise TilewrightError(
+                f"labels: {self._name}: none of its geometries can be used ({listed}); no_place means coordinates that its CRS "
+                f"({crs.name}) has no place for: mend labels.<set>.source.crs or the file's own CRS (ogr2ogr -a_srs)"
+            )
         if source.year_field is not None:
             self._rejects["no_year"] += years[None]
             if years and not years[self._year]:
@@ -220,6 +226,8 @@ def _distinct(column: pa.Array) -> tuple[list[Any], list[int | None]]:
     """The different values of a column, and for each row the number of its value (None: missing)."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if isinstance(column, pa.ExtensionArray):  # JSON, which GDAL marks as such, is a text
+        column = column.storage
     if pa.types.is_nested(column.type):  # lists and the like, which cannot be told apart: `_text` refuses them
         return column.to_pylist(), [at if known else None for at, known in enumerate(column.is_valid().to_pylist())]
     coded = pc.dictionary_encode(column)

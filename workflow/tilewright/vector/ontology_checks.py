@@ -10,6 +10,7 @@ from tilewright.vector.tags import DETAIL_KEYS, LABEL_KEYS
 if TYPE_CHECKING:
     from tilewright.vector.ontology import Category, NoneRule, Ontology, Rule
 
+_STATES: Final = ("none", "unlabeled")  # of pixels without a category; the index has their shares, too
 _MOST: Final = 254  # of the 256 values of uint8 two mean none and unlabeled
 
 
@@ -36,6 +37,8 @@ def _names(ontology: "Ontology") -> Iterator[str]:
         whose = " and ".join(each.name for each in categories if each.value == value)
         yield f"categories: the value {value} is given twice, to {whose}: give each category its own"
     for category in categories:
+        if category.name in _STATES:
+            yield f"category {category.name}: the name is that of pixels which are {category.name}: give it another"
         if category.channel not in channels:
             yield f"category {category.name}: channel {category.channel!r} does not exist; there are {', '.join(channels)}"
     for channel in channels:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
+from tilewright.config.load import keys_at, mend_of
 from tilewright.errors import TilewrightError
 from tilewright.vector.ontology import Ontology, RuleKind
 
@@ -78,7 +79,8 @@ def _line(document: dict[str, Any], error: dict[str, Any]) -> str:
     ):
         message = f"{message}, not {error['input']!r}"
     if error["type"] == "extra_forbidden":
-        message = "is no key that an ontology knows here"
+        mend = mend_of(str(error["loc"][-1]), keys_at(Ontology, error["loc"]))
+        message = f"is no key that an ontology knows here; {mend}"
     place = _place(document, error["loc"])
     return f"{place}: {message}" if place else message
 

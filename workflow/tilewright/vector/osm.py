@@ -287,6 +287,7 @@ class OsmReader:
         self._objects = OsmObjects(Path(source.path), source.kind, scratch)
         self._extent: str | None = None
         self._sea = 0
+        self._lost: Counter[str] = Counter()  # of the sea
 
     def batches(self) -> Iterator[Batch]:
         """All features of the file, then the sea polygons near its extent, whole.
@@ -299,7 +300,7 @@ class OsmReader:
         yield from self._objects.batches()
         self._extent = self._extent or self._objects.facts().extent
         if self._source.sea is not None:
-            for batch in sea_batches(self._source.sea, _boxes(self._extent)):
+            for batch in sea_batches(self._source.sea, _boxes(self._extent), self._lost):
                 self._sea += len(batch.source_id)
                 yield batch
 
@@ -307,7 +308,7 @@ class OsmReader:
         """Facts of the file; the extent is the source's own, where it says one."""
         facts = self._objects.facts()
         counts = {**facts.counts, "area": facts.counts["area"] + self._sea}
-        return replace(facts, extent=self._extent, counts=counts)
+        return replace(facts, extent=self._extent, counts=counts, rejects={**facts.rejects, **self._lost})
 
 
 def _boxes(extent: str | None) -> list[Box] | None:

@@ -89,6 +89,13 @@ class Answers:
             key = (at, int(item["id"]))
             self.elements[key] = max(self.elements.get(key, ("", ())), (base, element))
 
+    def bare_way(self) -> int | None:
+        """A way of which no node came, which no whole answer has; None where there is none."""
+        for (at, number), (_, element) in sorted(self.elements.items(), key=lambda entry: entry[0]):
+            if at == 1 and element[0] and not any((0, node) in self.elements for node in element[0]):
+                return number
+        return None
+
     def time(self, document: dict[str, Any]) -> str:
         """Note and give the time of the map that `document` was answered from; empty where it does not say."""
         base = str((document.get("osm3s") or {}).get("timestamp_osm_base") or "")
@@ -159,6 +166,7 @@ class OverpassReader:
 
         answers = self._ask()
         counts: Counter[str] = Counter()
+        lost: Counter[str] = Counter()  # of the sea
         self._workdir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="overpass-", dir=self._workdir) as folder:
             path = Path(folder) / "answers.osm.pbf"
@@ -171,7 +179,7 @@ class OverpassReader:
         if self._sea:
             from tilewright.vector.sea import sea_batches
 
-            for batch in self._near(sea_batches(self._sea, self._boxes)):
+            for batch in self._near(sea_batches(self._sea, self._boxes, lost)):
                 counts.update(batch.kind)
                 yield batch
         times = {*answers.bases, *([self._date] if self._date else [])}
@@ -180,6 +188,7 @@ class OverpassReader:
             snapshot=min(times) if times and "" not in times else self._date,
             extent=shapely.union_all([shapely.box(*box) for box in self._boxes]).wkt if self._boxes else None,
             counts={kind: counts[kind] for kind in ("area", "line", "point")},
+            rejects={**facts.rejects, **lost},
         )
 
     def facts(self) -> SourceFacts:
@@ -214,6 +223,11 @@ class OverpassReader:
                 self._ask_around(box, pieces, answers)
         finally:
             self._api.close()
+        if bare := answers.bare_way():
+            raise TilewrightError(
+                f"labels: Overpass at {self._shown}: gave way {bare} without its nodes, which were asked for; nothing was "
+                "written: name another server in labels.<set>.source.url, or use an extract (kind: pbf)"
+            )
         return answers
 
     @contextmanager

@@ -18,6 +18,7 @@ What differs from DeepSatData, and why:
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Final
 
 import geopandas as gpd
@@ -214,12 +215,12 @@ class ParcelBurner:
 
     def _distances_of(self, won: _Claims, top: int, left: int, width: int) -> np.ndarray:
         """Metres from the centre of each claim's pixel to the nearest edge of its parcel."""
-        begins = np.flatnonzero(_firsts(won.parcel))
-        edges = Edges(self._geometry[won.parcel[begins]])
+        bounds = np.append(np.flatnonzero(_firsts(won.parcel)), len(won.parcel))
+        edges = Edges(self._geometry[won.parcel[bounds[:-1]]])
         x = (left + won.pixel % width + 0.5) * self._step
         y = -(top + won.pixel // width + 0.5) * self._step
         distance = np.empty(len(x))
-        for number, (begin, end) in enumerate(zip(begins, np.append(begins[1:], len(x)), strict=True)):
+        for number, (begin, end) in enumerate(pairwise(bounds.tolist())):
             distance[begin:end] = edges.distance(number, x[begin:end], y[begin:end])
         return distance
 

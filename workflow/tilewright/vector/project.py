@@ -7,6 +7,7 @@ import pyproj
 import shapely
 
 from tilewright.errors import TilewrightError
+from tilewright.vector.mend import jumps
 
 # The projection is exact to a millimetre within this many degrees of the zone's meridian; what lies beyond is cut off.
 _REACH_DEG: Final = 30.0
@@ -40,7 +41,7 @@ def project(geometry: np.ndarray, epsg: int) -> np.ndarray:
     left, _, right, _ = shapely.bounds(geometry).reshape(-1, 4).T
     far = ~((left >= west) & (right <= east)) & ~shapely.is_empty(geometry)
     if far.any():  # few: nearly all features lie near to the zone's meridian as they are
-        geometry[far] = _near(geometry[far], meridian, west, east)
+        geometry[far] = _near(geometry[far], west, east)
 
     def to_metres(lonlat: np.ndarray) -> np.ndarray:
         return np.column_stack(transformer.transform(lonlat[:, 0], lonlat[:, 1]))
@@ -56,16 +57,40 @@ def project(geometry: np.ndarray, epsg: int) -> np.ndarray:
     return projected
 
 
-def _near(geometry: np.ndarray, meridian: int, west: float, east: float) -> np.ndarray:
-    def wrapped(lonlat: np.ndarray) -> np.ndarray:
-        return np.column_stack([(lonlat[:, 0] - meridian + 180) % 360 + meridian - 180, lonlat[:, 1]])
-
+def _near(geometry: np.ndarray, west: float, east: float) -> np.ndarray:
+    """The part of each geometry between the longitudes `west` and `east`, which may lie beyond ±180."""
     dimension = shapely.get_dimensions(geometry)
-    near = shapely.transform(geometry, wrapped)
-    left, _, right, _ = shapely.bounds(near).T
-    cut = (left < west) | (right > east)
-    near[cut] = shapely.clip_by_rect(near[cut], west, -90, east, 90)
-    for at in np.flatnonzero(shapely.get_type_id(near) == 7):  # a cut that leaves a corner or an edge behind
-        parts = shapely.get_parts(near[at])
-        near[at] = shapely.union_all(parts[shapely.get_dimensions(parts) == dimension[at]])
+    whole = _joined(geometry)
+    near = np.full(len(geometry), None, dtype=object)
+    for turn in (-360.0, 0.0, 360.0):
+        left, _, right, _ = shapely.bounds(whole).T + turn
+        meets = np.flatnonzero((left <= east) & (right >= west))
+        pieces = _shifted(whole[meets], turn)
+        cut = (left[meets] < west) | (right[meets] > east)
+        pieces[cut] = shapely.clip_by_rect(pieces[cut], west, -90, east, 90)
+        for at in np.flatnonzero(shapely.get_type_id(pieces) == 7):  # a cut that leaves a corner or an edge behind
+            parts = shapely.get_parts(pieces[at])
+            pieces[at] = shapely.union_all(parts[shapely.get_dimensions(parts) == dimension[meets[at]]])
+        second = ~shapely.is_missing(near[meets])
+        # What was parted at ±180° is one again, without an edge there.
+        pieces[second] = shapely.union(near[meets[second]], pieces[second])
+        near[meets] = pieces
+    near[shapely.is_missing(near)] = shapely.GeometryCollection()
     return near
+
+
+def _joined(geometry: np.ndarray) -> np.ndarray:
+    """Geometries that lie around ±180° and have an edge from one side to the other, with longitudes from 0 to 360."""
+    joined = geometry.copy()
+    left, _, right, _ = shapely.bounds(geometry).T
+    for at in np.flatnonzero((left < _REACH_DEG - 180) & (right > 180 - _REACH_DEG)):
+        around = np.abs(shapely.get_coordinates(geometry[at])[:, 0]).min() > 180 - _REACH_DEG
+        if around and jumps(geometry[at]):
+            made = shapely.transform(geometry[at], lambda lonlat: np.column_stack([lonlat[:, 0] % 360, lonlat[:, 1]]))
+            # what goes around the earth along ±180° would be nothing
+            joined[at] = made if np.ptp(shapely.bounds(made)[::2]) > 0 else geometry[at]
+    return joined
+
+
+def _shifted(geometry: np.ndarray, east: float) -> np.ndarray:
+    return np.asarray(shapely.transform(geometry, lambda lonlat: lonlat + np.array([east, 0.0])), dtype=object)

@@ -112,6 +112,8 @@ class OgrLayer:
         self.fields = [*map(str, about["fields"]), *([self._fid] if self._fid else [])]
         if about["driver"] == "GPKG" and Path(path).is_file():
             self._refuse_mixed(about["layer_name"])
+        if about["driver"] == "ESRI Shapefile" and Path(path).is_file():
+            self._refuse_cut(Path(path))
 
     def _chosen(self, layer: str | None) -> str:
         import pyogrio
@@ -147,6 +149,17 @@ class OgrLayer:
             found = {int.from_bytes(head[1:5], "little" if head[0] & 1 else "big", signed=True) for (head,) in heads}
         if len(found - {0, -1}) > 1:
             raise mixed_crs(self._path, layer, found)
+
+    def _refuse_cut(self, path: Path) -> None:
+        """GDAL gives features without geometry where a .shp ends too early.
+
+        Bytes 24-27 are the file's length in 16-bit words, big-endian: ESRI Shapefile Technical Description, page 4.
+        """
+        with path.open("rb") as file:
+            head = file.read(28)
+        length, there = 2 * int.from_bytes(head[24:28], "big"), path.stat().st_size
+        if head[:4] == b"\x00\x00\x27\x0a" and there < length:
+            raise unreadable(self._path, RuntimeError(f"{there} of its {length} bytes"))
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Rows]:
         """See `Table`."""
