@@ -12,18 +12,18 @@ import random
 import re
 import socket
 import struct
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 import osmium
 import shapely
+
+from standin import StandIn
 
 Key = tuple[str, int]
 Found = set[Key]
@@ -205,7 +205,7 @@ class Run:
 
 
 @dataclass
-class OverpassServer:
+class OverpassServer(StandIn):
     """A server of `elements`.
 
     Attributes:
@@ -228,30 +228,13 @@ class OverpassServer:
     asked: Counter[str] = field(default_factory=Counter)
     agents: set[str] = field(default_factory=set)
 
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _Handler
+
     def __enter__(self) -> Self:
-        self.lock = threading.Lock()
-        self.over = threading.Event()
         self.answered = 0
         self.planet = Planet(self.elements)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"overpass": self}))
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def address(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        return super().__enter__()
 
     @property
     def url(self) -> str:
@@ -303,7 +286,7 @@ class OverpassServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    overpass: OverpassServer
+    stand_in: OverpassServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # heads and bodies are small, and go at once
 
@@ -323,7 +306,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def do_GET(self) -> None:
-        served = self.overpass
+        served = self.stand_in
         with served.lock:
             served.asked["status"] += 1
             served.agents.add(self.headers["User-Agent"])
@@ -334,7 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, text.encode(), "text/plain")
 
     def do_POST(self) -> None:
-        served = self.overpass
+        served = self.stand_in
         query = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())["data"][0]
         with served.lock:
             served.asked["interpreter"] += 1
@@ -384,7 +367,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(301, b"", Location=fault.text)
 
     def _stall(self, fault: Fault) -> None:
-        self.overpass.over.wait(fault.seconds)
+        self.stand_in.over.wait(fault.seconds)
         self._reset(fault)
 
     def _reset(self, fault: Fault) -> None:

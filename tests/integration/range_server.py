@@ -7,16 +7,16 @@ or stall half way, be of other bytes than the file's, or come by a detour.
 import re
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from standin import StandIn
 
 PAGE = b"<!DOCTYPE html><html><body>We will be back soon.</body></html>"
 
@@ -46,7 +46,7 @@ class Fault:
 
 
 @dataclass
-class RangeServer:
+class RangeServer(StandIn):
     """A server of the files in `folder`, each by the path of its name.
 
     Attributes:
@@ -61,27 +61,12 @@ class RangeServer:
     ranges: list[tuple[str, int, int]] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self._lock = threading.Lock()
-        self.over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"files": self}))
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _Handler
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://{self.address}"
 
     def put(self, path: str, *faults: Fault) -> None:
         """Make `faults` the faults of `path`."""
@@ -89,7 +74,7 @@ class RangeServer:
 
     def spoilt(self, path: str, first: int, last: int) -> Fault | None:
         """Count a request for bytes `first` to `last`; the fault that it meets."""
-        with self._lock:
+        with self.lock:
             self.asked[path] += 1
             self.ranges.append((path, first, last))
             for fault in self.faults.get(path, []):
@@ -101,7 +86,7 @@ class RangeServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    files: RangeServer
+    stand_in: RangeServer
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -111,12 +96,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        self.files.targets.append(self.path)
+        self.stand_in.targets.append(self.path)
         path = unquote(urlsplit(self.path).path)
         moved = path.startswith("/moved/")
-        file = self.files.folder / (path.removeprefix("/moved") if moved else path).lstrip("/")
+        file = self.stand_in.folder / (path.removeprefix("/moved") if moved else path).lstrip("/")
         if not file.is_file():
-            self.files.asked[path] += 1
+            self.stand_in.asked[path] += 1
             self._send(404, b"<Error><Code>NoSuchKey</Code></Error>")
             return
         data = file.read_bytes()
@@ -124,10 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
         first = int(ranged[1]) if ranged else 0
         last = min(int(ranged[2] or len(data)) if ranged else len(data), len(data) - 1)
         if self.command == "HEAD":  # faults are of bodies
-            empty = any(fault.kind == "empty" for fault in self.files.faults.get(path, []))
+            empty = any(fault.kind == "empty" for fault in self.stand_in.faults.get(path, []))
             self._send(200, b"" if empty else data, etag='"one"')
             return
-        fault = None if moved else self.files.spoilt(path, first, last)
+        fault = None if moved else self.stand_in.spoilt(path, first, last)
         if fault is None:
             self._range(data, first, last, ranged is not None)
         else:
@@ -204,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stall(self, fault: Fault, data: bytes, first: int, last: int) -> None:
         self._cut(fault, data, first, last)
-        self.files.over.wait(fault.seconds)
+        self.stand_in.over.wait(fault.seconds)
 
     def _drip(self, fault: Fault, data: bytes, first: int, last: int) -> None:
         size = last - first + 1
@@ -225,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, b"")
 
     def _redirect(self, fault: Fault, data: bytes, first: int, last: int) -> None:
-        self._send(302, b"", location=f"{self.files.url}/moved{self.path}")
+        self._send(302, b"", location=f"{self.stand_in.url}/moved{self.path}")
 
     def _changed(self, fault: Fault, data: bytes, first: int, last: int) -> None:
         self._range(data[:100] + bytes(len(data) - 100), first, last, tag='"two"')

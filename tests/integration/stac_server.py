@@ -9,15 +9,15 @@ import base64
 import copy
 import json
 import re
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from standin import StandIn
 
 _CONFORMS = [
     "https://api.stacspec.org/v1.0.0/core",
@@ -41,7 +41,7 @@ class Fault:
 
 
 @dataclass
-class StacServer:
+class StacServer(StandIn):
     """A server of `items`, whose relative hrefs it completes, and of the files in `folder`.
 
     Attributes:
@@ -59,26 +59,13 @@ class StacServer:
     asked: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self._lock = threading.Lock()
-        handler = type("Bound", (_Handler,), {"stac": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _Handler
 
     @property
     def url(self) -> str:
         """Root of the API."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://{self.address}"
 
     def served(self) -> list[dict[str, Any]]:
         """The items as the API gives them: asset hrefs are URLs of this server."""
@@ -90,7 +77,7 @@ class StacServer:
 
     def fault(self, path: str, first_byte: int) -> Fault | None:
         """Count a request; the fault that is its answer, if there is one left."""
-        with self._lock:
+        with self.lock:
             self.asked[path] += 1
             found = self.faults.get(path)
             if found is None or found.times <= 0 or first_byte < found.beyond:
@@ -144,7 +131,7 @@ class StacServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    stac: StacServer
+    stand_in: StacServer
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -162,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _faulty(self, path: str) -> bool:
         ranged = re.match(r"bytes=(\d+)", self.headers.get("Range", ""))
-        found = self.stac.fault(path, int(ranged[1]) if ranged else 0)
+        found = self.stand_in.fault(path, int(ranged[1]) if ranged else 0)
         if found is not None:
             self._answer(found.status, found.body)
         return found is not None
@@ -171,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         path = urlsplit(self.path).path
         if not self._faulty(path):
-            self._answer(200, json.dumps(self.stac.search(asked)).encode(), "application/geo+json")
+            self._answer(200, json.dumps(self.stand_in.search(asked)).encode(), "application/geo+json")
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -181,15 +168,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self._faulty(parts.path):
             return
         if parts.path in ("", "/"):
-            self._answer(200, json.dumps(self.stac.landing()).encode())
+            self._answer(200, json.dumps(self.stand_in.landing()).encode())
         elif parts.path == "/search":
             given = {key: values[0] for key, values in parse_qs(parts.query).items()}
             asked: dict[str, Any] = {**given, "collections": given.get("collections", "").split(",")}
             if "bbox" in given:
                 asked["bbox"] = [float(edge) for edge in given["bbox"].split(",")]
-            self._answer(200, json.dumps(self.stac.search(asked)).encode(), "application/geo+json")
+            self._answer(200, json.dumps(self.stand_in.search(asked)).encode(), "application/geo+json")
         elif parts.path.startswith("/files/"):
-            self._file(self.stac.folder / parts.path.removeprefix("/files/"))
+            self._file(self.stand_in.folder / parts.path.removeprefix("/files/"))
         else:
             self._answer(404, b'{"code":"NotFound"}')
 

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -10,12 +9,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ontologies import ONTOLOGIES, WRITTEN, of, one
 from tilewright.vector.hidden import HIDING_KEYS, LIFECYCLE, visible
 from tilewright.vector.ontology import MARGIN_M, MAX_DILATE_M, MAX_GUARD_M, Matcher, Ontology
 from tilewright.vector.ontology_file import load_ontology, ontology_schema
 from tilewright.vector.tags import DETAIL_KEYS, LABEL_KEYS, described
 
-ONTOLOGIES = Path(__file__).parents[2] / "config" / "ontologies"
 PUBLISHED = {  # id: name, precedence, as OlmoEarth read them from the published file
     0: ("wooded", 2), 1: ("agricultural", 5), 2: ("residential", 50), 3: ("industrial", 96), 4: ("commercial", 95),
     5: ("recreation", 99), 6: ("airport", 93), 7: ("quarry", 92), 8: ("military", 90), 9: ("desert_sand", 10),
@@ -25,19 +24,6 @@ SEASONET = (
     111, 112, 121, 122, 123, 124, 131, 132, 133, 141, 142, 211, 221, 222, 231, 311, 312, 313, 321, 322, 324, 331, 332, 333,
     411, 412, 421, 423, 511, 512, 521, 522, 523,
 )  # fmt: skip
-WRITTEN = yaml.safe_load((ONTOLOGIES / "opensentinelmap.yaml").read_text())
-
-
-def one(name: str, channel: str, value: int, **more: object) -> dict:
-    """A category; its rules are about its own name."""
-    plain = {"name": name, "channel": channel, "value": value, "precedence": value, "colour": "#000000"}
-    return {**plain, "rules": [{"attributes": {"class": name}}], **more}
-
-
-def of(*categories: dict, **more: object) -> dict:
-    """An ontology of attributes, with the channels that its categories name."""
-    channels = [{"name": name} for name in dict.fromkeys(each["channel"] for each in categories)]
-    return {"name": "mine", "version": 1, "channels": channels, "categories": list(categories), **more}
 
 
 @pytest.fixture

@@ -1,29 +1,14 @@
 """Every way to write an ontology wrong, and that the message names the place and the mend."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
 
+from ontologies import WRITTEN, of, one
 from tilewright.errors import TilewrightError
 from tilewright.vector.ontology import MAX_DILATE_M, MAX_GUARD_M, Ontology
 from tilewright.vector.ontology_file import load_ontology
-
-ONTOLOGIES = Path(__file__).parents[2] / "config" / "ontologies"
-WRITTEN = yaml.safe_load((ONTOLOGIES / "opensentinelmap.yaml").read_text())
-
-
-def one(name: str, channel: str, value: int, **more: object) -> dict:
-    """A category; its rules are about its own name."""
-    plain = {"name": name, "channel": channel, "value": value, "precedence": value, "colour": "#000000"}
-    return {**plain, "rules": [{"attributes": {"class": name}}], **more}
-
-
-def of(*categories: dict, **more: object) -> dict:
-    """An ontology of attributes, with the channels that its categories name."""
-    channels = [{"name": name} for name in dict.fromkeys(each["channel"] for each in categories)]
-    return {"name": "mine", "version": 1, "channels": channels, "categories": list(categories), **more}
 
 
 @pytest.fixture
