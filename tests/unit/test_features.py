@@ -11,10 +11,11 @@ import shapely
 from osmium.osm.mutable import Node, Way
 
 from tilewright.config.label_sets import OsmFile, Overpass
-from tilewright.config.label_settings import FeaturesSettings, SourceSettings
+from tilewright.config.label_settings import AskSettings, FeaturesSettings, SourceSettings
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import cells_boxes
 from tilewright.stages import features as stage
+from tilewright.stages.ask import make_asked
 from tilewright.stages.features import MARGIN_M, make_features
 from tilewright.stages.source import ODBL_NOTICE, make_source
 from tilewright.store import read_table, table_metadata, write_table
@@ -163,8 +164,8 @@ def test_tile_without_cells(tmp_path):
     assert said["label_sets"]["osm"]["counts"] == {"area": 0, "line": 0, "point": 0}
     # An API is not asked.
     api = Overpass(kind="overpass", url="http://127.0.0.1:9/api")
-    make_features(cells, {}, FeaturesSettings(sources={"asked": api}), tmp_path / "asked.parquet")
-    said = table_metadata(tmp_path / "asked.parquet")["label_sets"]["asked"]
+    make_asked(cells, AskSettings(source=api), tmp_path / "asked.parquet")
+    said = table_metadata(tmp_path / "asked.parquet")
     assert (said["kind"], said["source"]) == ("overpass", "127.0.0.1:9")
 
 

@@ -40,11 +40,21 @@ def test_all_files_of_a_shapefile(shapefile: Path):
         "clc.shp",
         "clc.shx",
     ]
-    assert dataset.asked_files == []
+    assert dataset.asked == {}
 
 
 def test_the_sea_beside_an_api(shapefile: Path):
     source = {"kind": "overpass", "sea": str(shapefile)}
     dataset = DatasetConfig.load(LEAST | {"labels": {"osm": {"source": source, "ontology": "opensentinelmap"}}}, ROOT)
-    assert names(dataset.asked_files) == ["clc.cpg", "clc.dbf", "clc.prj", "clc.shp", "clc.shx"]
+    assert names(dataset.source_files(dataset.asked["osm"])) == ["clc.cpg", "clc.dbf", "clc.prj", "clc.shp", "clc.shx"]
     assert dataset.sources == {}
+
+
+def test_an_answer_is_named_by_what_is_asked():
+    def name(**more: Any) -> str:
+        source = {"kind": "overpass", "url": "https://a.b/api", **more}
+        return DatasetConfig.load(
+            LEAST | {"labels": {"osm": {"source": source, "ontology": "opensentinelmap"}}}, ROOT
+        ).asked["osm"]
+
+    assert name() == name(timeout_s=7) == name(licence="x") != name(date="2019-07-01T00:00:00Z")

@@ -34,7 +34,7 @@ wildcard_constraints:
     period="|".join(DATASET.periods),
     zone=r"\d\d[NS]",
     label_set="|".join(DATASET.label_sets) or "none",
-    source="|".join(sorted(set(DATASET.sources.values()))) or "none",
+    source="|".join(sorted({*DATASET.sources.values(), *DATASET.asked.values()})) or "none",
 
 
 def settings_of(stage):
@@ -60,6 +60,7 @@ def tiles_by_zone():
 
 # Label sets that read the same file alike share what it was made into.
 SOURCES = [f"{RESULTS}/sources/{name}.parquet" for name in sorted(set(DATASET.sources.values()))]
+ASKED = [f"{TILE}/asked/{name}.parquet" for name in sorted(set(DATASET.asked.values()))]
 
 
 def files_of_source(wildcards):

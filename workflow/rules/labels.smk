@@ -21,11 +21,36 @@ if DATASET.label_sets:
         shell:
             "python -m tilewright --log {log} source --settings {params.settings:q} --output {output}"
 
+    if DATASET.asked:
+
+        rule ask:
+            input:
+                cells=f"{TILE}/cells.parquet",
+                sea=files_of_source,
+            output:
+                f"{TILE}/asked/{{source}}.parquet",
+            log:
+                f"{LOGS}/ask/{{tile}}-{{source}}.log",
+            benchmark:
+                f"{BENCHMARKS}/ask/{{tile}}-{{source}}.tsv"
+            conda:
+                ENVIRONMENT
+            resources:
+                # counts only where a run sets a limit: --resources overpass=1
+                overpass=1,
+            params:
+                settings=settings_of("ask"),
+                version=DATASET.version("ask"),
+            message:
+                "Asking an Overpass API for {wildcards.tile}"
+            shell:
+                "python -m tilewright --log {log} ask --cells {input.cells} --settings {params.settings:q} --output {output}"
+
     rule features:
         input:
             cells=f"{TILE}/cells.parquet",
             sources=SOURCES,
-            asked=DATASET.asked_files,
+            asked=ASKED,
         output:
             f"{TILE}/features.parquet",
         log:
@@ -34,16 +59,13 @@ if DATASET.label_sets:
             f"{BENCHMARKS}/features/{{tile}}.tsv"
         conda:
             ENVIRONMENT
-        resources:
-            # counts only where a run sets a limit: --resources overpass=1
-            overpass=int(DATASET.asks_overpass),
         params:
             settings=settings_of("features"),
             version=DATASET.version("features"),
         message:
             "Cutting the label sources to {wildcards.tile}"
         shell:
-            "python -m tilewright --log {log} features --cells {input.cells} --sources {input.sources} "
+            "python -m tilewright --log {log} features --cells {input.cells} --sources {input.sources} {input.asked} "
             "--settings {params.settings:q} --output {output}"
 
     rule labels:

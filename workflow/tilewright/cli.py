@@ -58,6 +58,14 @@ def _source(args: argparse.Namespace) -> None:
     make_source(parsed(SourceSettings, args.settings), args.output)
 
 
+def _ask(args: argparse.Namespace) -> None:
+    from tilewright.config.label_settings import AskSettings
+    from tilewright.config.settings import parsed
+    from tilewright.stages.ask import make_asked
+
+    make_asked(args.cells, parsed(AskSettings, args.settings), args.output)
+
+
 def _features(args: argparse.Namespace) -> None:
     from tilewright.config.label_settings import FeaturesSettings
     from tilewright.config.settings import parsed
@@ -158,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     for reading in (mask, crop):
         reading.add_argument("--threads", type=int, default=2, help="blocks decoded at a time")
     command("source", _source, "read a label source, once for all tiles: sources/<label set>.parquet", ["output"])
+    command("ask", _ask, "ask an Overpass API for a tile's features: asked/<source>.parquet", ["cells", "output"])
     features = command("features", _features, "cut the label sources to a tile: features.parquet", ["cells", "output"])
     features.add_argument("--sources", type=Path, nargs="*", default=[], help="normalised sources, <label set>.parquet")
     command("labels", _labels, "rasterise a tile's features: labels.zarr.zip", ["cells", "features", "output"])

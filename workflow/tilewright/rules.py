@@ -12,7 +12,13 @@ import yaml
 from tilewright.config import settings
 from tilewright.config.cell_settings import CellsSettings, clip_digest
 from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile, VectorFile, is_postgis
-from tilewright.config.label_settings import FeaturesSettings, LabelSetSettings, LabelsSettings, SourceSettings
+from tilewright.config.label_settings import (
+    AskSettings,
+    FeaturesSettings,
+    LabelSetSettings,
+    LabelsSettings,
+    SourceSettings,
+)
 from tilewright.config.load import load_config, load_provider, ontology_path
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
@@ -157,7 +163,7 @@ class DatasetConfig:
         }
 
     def _of_source(self, source: str) -> LabelSet:
-        return next(self.sets[name] for name, used in self.sources.items() if used == source)
+        return next(self.sets[name] for name, used in {**self.sources, **self.asked}.items() if used == source)
 
     @property
     def catalog(self) -> list[str]:
@@ -175,19 +181,13 @@ class DatasetConfig:
         return next(name for name, each in self.config.labels.items() if label_set in each.by_year(name))
 
     def source_files(self, source: str) -> list[str]:
-        """The files that a normalised source is made of; none for a database."""
+        """The files that a normalised source, or an API's answer, is made of; none for a database."""
         return [str(part) for _, path in _files(self._of_source(source)) for part in _parts(path)]
 
-    @property
-    def asked_files(self) -> list[str]:
-        """The files that are read beside the answers of an API: the sea."""
-        asked = [each for each in self.sets.values() if isinstance(each.source, Overpass)]
-        return sorted({str(part) for each in asked for _, path in _files(each) for part in _parts(path)})
-
-    @property
-    def asks_overpass(self) -> bool:
-        """Whether making features asks a server."""
-        return any(isinstance(each.source, Overpass) for each in self.sets.values())
+    @cached_property
+    def asked(self) -> dict[str, str]:
+        """{label set: name of the answer of its API}, as `sources`."""
+        return {name: _source_name(each) for name, each in self.sets.items() if isinstance(each.source, Overpass)}
 
     @property
     def label_rasters(self) -> list[str]:
@@ -238,15 +238,8 @@ class DatasetConfig:
             "mask": lambda: settings.mask_settings(self.config, tile),
             "crop": lambda: settings.crop_settings(self.config, tile, period),
             "source": lambda: _source(self._of_source(source)),
-            "features": lambda: FeaturesSettings(
-                sources={
-                    name: each.source.model_copy(update={"licence": ""})
-                    if isinstance(each.source, Overpass)
-                    else self.sources[name]
-                    for name, each in self.sets.items()
-                    if not isinstance(each.source, RasterFile)
-                }
-            ),
+            "ask": lambda: _source(self._of_source(source)),
+            "features": lambda: FeaturesSettings(sources={**self.sources, **self.asked}),
             "labels": self._labels,
             "group": lambda: settings.group_settings(self.config, self.provider, tile),
             "index": lambda: settings.index_settings(self.config),
@@ -281,16 +274,23 @@ class DatasetConfig:
         )  # fmt: skip
 
 
-def _source(labels: LabelSet) -> SourceSettings:
-    """What the stage `source` is told: no licence, and the year only where it chooses features."""
+def _source(labels: LabelSet) -> SourceSettings | AskSettings:
+    """What the stages `source` and `ask` are told: no licence, and the year only where it chooses features."""
     source = labels.source
-    if not isinstance(source, OsmFile | VectorFile):
-        raise ValueError(f"a source of kind {source.kind} is not normalised")
+    if isinstance(source, RasterFile):
+        raise ValueError("a raster is not normalised")
+    plain = source.model_copy(update={"licence": ""})
+    if isinstance(plain, Overpass):
+        return AskSettings(source=plain)
     dated = isinstance(source, VectorFile) and source.year_field is not None
-    return SourceSettings(source=source.model_copy(update={"licence": ""}), year=labels.year if dated else None)
+    return SourceSettings(source=plain, year=labels.year if dated else None)
 
 
 def _source_name(labels: LabelSet) -> str:
+    if isinstance(labels.source, Overpass):
+        # of what is asked, not of how long one waits for the answer
+        asked = labels.source.model_copy(update={"licence": "", "timeout_s": 0})
+        return f"overpass-{settings.settings_digest(asked)}"
     path = labels.source.path if isinstance(labels.source, OsmFile | VectorFile) else ""
     # a database's address may hold more than its name
     stem = "postgis" if is_postgis(path) else re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).name.split(".")[0]).strip("-_")

@@ -28,11 +28,17 @@ class SourceSettings(Model):
     )
 
 
+class AskSettings(Model):
+    """Settings of the stage `ask`: an API, asked for each tile."""
+
+    source: Overpass = Field(description="its licence is left out")
+
+
 class FeaturesSettings(Model):
     """Settings of the stage `features`."""
 
-    sources: dict[Name, Name | Overpass] = Field(
-        description="by label set: the name of its normalised source (its file is <name>.parquet), or an API to ask"
+    sources: dict[Name, Name] = Field(
+        description="by label set: the name of its normalised source or answer (its file is <name>.parquet)"
     )
 
 

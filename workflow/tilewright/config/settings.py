@@ -20,7 +20,7 @@ from tilewright.errors import TilewrightError
 # Raised by hand when a stage's meaning changes; tests/unit/test_versions.py compares each with a hash of the stage's
 # modules, so that a change cannot be forgotten. Snakemake sees them in `params`.
 STAGE_VERSIONS: Final[dict[str, int]] = {
-    "simulate": 1, "cells": 1, "search": 1, "mask": 2, "crop": 2, "source": 1, "features": 2, "labels": 3, "group": 2, "zone": 2,
+    "simulate": 1, "cells": 1, "search": 1, "mask": 2, "crop": 2, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 2, "zone": 2,
     "index": 2, "legend": 1, "report": 2,
 }  # fmt: skip
 

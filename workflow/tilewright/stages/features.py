@@ -1,6 +1,6 @@
 """The stage `features`: the vector labels around a tile's cells.
 
-cells.parquet, sources/<name>.parquet or an Overpass API  →  features.parquet
+cells.parquet, sources/<name>.parquet, asked/<name>.parquet  →  features.parquet
 
 The table keeps every object that could matter to some ontology, whole: an object is taken by its bounding box, so that a
 wood around a cell survives although none of its vertices is near.
@@ -13,13 +13,11 @@ from typing import Any
 import pyarrow as pa
 import shapely
 
-from tilewright.config.label_sets import Overpass
 from tilewright.config.label_settings import FeaturesSettings
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box, cells_boxes
 from tilewright.store import read_table, table_metadata
-from tilewright.store.features import FeatureWriter, read_arrow, write_arrow
-from tilewright.vector.features import SourceFacts
+from tilewright.store.features import read_arrow, write_arrow
 from tilewright.vector.ontology import MARGIN_M
 
 
@@ -32,12 +30,12 @@ def make_features(cells: Path, sources: Mapping[str, Path], settings: FeaturesSe
 
     Args:
         cells: the tile's cells.
-        sources: by name, the tables that the stage `source` made.
+        sources: by name, the tables that the stages `source` and `ask` made.
         settings: which label set is of which.
         output: the table.
 
     Raises:
-        TilewrightError: where `cells` or a source is missing, damaged or of another version, or an API does not answer.
+        TilewrightError: where `cells` or a source is missing, damaged or of another version.
     """
     boxes = cells_boxes(read_table(cells), MARGIN_M)
     tables: dict[str, pa.Table] = {}
@@ -45,12 +43,9 @@ def make_features(cells: Path, sources: Mapping[str, Path], settings: FeaturesSe
     read: dict[str, tuple[pa.Table, dict[str, Any]]] = {}  # two label sets may differ in ontology alone
     output.parent.mkdir(parents=True, exist_ok=True)
     for name, source in sorted(settings.sources.items()):
-        key = source if isinstance(source, str) else source.model_dump_json()
-        if key not in read:
-            read[key] = (
-                _asked(source, boxes, output) if isinstance(source, Overpass) else _cut(name, source, sources, boxes)
-            )
-        tables[name], told[name] = read[key]
+        if source not in read:
+            read[source] = _cut(name, source, sources, boxes)
+        tables[name], told[name] = read[source]
     metadata: dict[str, Any] = {"margin_m": MARGIN_M, "label_sets": told}
     if not boxes:
         metadata["reason"] = "the tile has no cells"
@@ -62,26 +57,10 @@ def _cut(
 ) -> tuple[pa.Table, dict[str, Any]]:
     """The features of a normalised source that meet the boxes."""
     if source not in sources:
-        raise TilewrightError(f"labels.{label_set}: {source}.parquet was not handed over: run the rule source first")
+        raise TilewrightError(
+            f"labels.{label_set}: {source}.parquet was not handed over: run the rule that makes it first"
+        )
     return _near(sources[source], boxes)
-
-
-def _asked(source: Overpass, boxes: Sequence[Box], output: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """The features that an API has in the boxes; it is not asked where there are none."""
-    from tilewright.stages.source import about, scratch_beside
-    from tilewright.vector.overpass import OverpassReader, host
-
-    with scratch_beside(output) as scratch:
-        table = scratch / "answer.parquet"
-        with FeatureWriter(table) as writer:
-            facts = SourceFacts(None, None)
-            if boxes:
-                reader = OverpassReader(source, boxes, scratch / "work")
-                for batch in reader.batches():
-                    writer.add(batch)
-                facts = reader.facts()
-            writer.finish(about(host(source.url), source.kind, facts))
-        return _near(table, boxes)
 
 
 def _near(path: Path, boxes: Sequence[Box]) -> tuple[pa.Table, dict[str, Any]]:
