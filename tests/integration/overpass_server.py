@@ -22,7 +22,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import osmium
 import shapely
-
 from standin import StandIn
 
 Key = tuple[str, int]
