@@ -17,7 +17,7 @@ from tilewright.config.label_settings import FeaturesSettings
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box, cells_boxes
 from tilewright.store import read_table, table_metadata
-from tilewright.store.features import read_arrow, write_arrow
+from tilewright.store.features import KINDS, read_arrow, write_arrow
 from tilewright.vector.ontology import MARGIN_M
 
 
@@ -55,19 +55,15 @@ def make_features(cells: Path, sources: Mapping[str, Path], settings: FeaturesSe
 def _cut(
     label_set: str, source: str, sources: Mapping[str, Path], boxes: Sequence[Box]
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """The features of a normalised source that meet the boxes."""
+    """The features of a normalised source that meet the boxes, and what is told of it there."""
     if source not in sources:
         raise TilewrightError(
             f"labels.{label_set}: {source}.parquet was not handed over: run the rule that makes it first"
         )
-    return _near(sources[source], boxes)
-
-
-def _near(path: Path, boxes: Sequence[Box]) -> tuple[pa.Table, dict[str, Any]]:
-    table = read_arrow(path, boxes)
-    told = {name: value for name, value in table_metadata(path).items() if name != "format"}
+    table = read_arrow(sources[source], boxes)
+    told = {name: value for name, value in table_metadata(sources[source]).items() if name != "format"}
     kinds = table["kind"].to_pandas().value_counts()
-    told["counts"] = {kind: int(kinds.get(kind, 0)) for kind in ("area", "line", "point")}
+    told["counts"] = {kind: int(kinds.get(kind, 0)) for kind in KINDS}
     told["extent"] = _clipped(told["extent"], boxes)
     return table, told
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, get_args
 
 import geopandas as gpd
 import numpy as np
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pyproj
 import shapely
 
+from tilewright.config.label_sets import Kind
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box
 from tilewright.store.atomic import replacing
@@ -27,7 +28,7 @@ from tilewright.store.table import table_metadata
 
 FORMAT: Final = "tilewright-features-1"
 SOURCE_TYPES: Final = ("node", "relation", "row", "sea", "way")  # in the order of texts, so that numbers sort alike
-KINDS: Final = ("area", "line", "point")
+KINDS: Final = get_args(Kind)
 ROW_GROUP: Final = 20_000
 
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tilewright.errors import TilewrightError
 from tilewright.store import replacing, table_metadata
+from tilewright.store.features import KINDS
 from tilewright.vector.ontology import Matcher, NoneRule, Ontology, Rule
 from tilewright.vector.ontology_file import load_ontology
 from tilewright.vector.tags import LABEL_KEYS
@@ -27,7 +28,6 @@ _GEOD: Final = pyproj.Geod(ellps="WGS84")
 _EQUAL_AREA: Final = 6933  # EPSG: EASE-Grid 2.0, a cylindrical equal-area projection of the whole earth (NSIDC)
 _BATCH: Final = 20_000
 _SHOWN: Final = 200  # rows of the page; the CSV has all
-_KINDS: Final = ("area", "line", "point")
 
 
 @dataclass
@@ -71,9 +71,9 @@ class Coverage:
 
     categories: dict[str, Amount] = field(default_factory=dict)
     rows: dict[tuple[str, str, str], Row] = field(default_factory=dict)
-    all: dict[str, Amount] = field(default_factory=lambda: {kind: Amount() for kind in _KINDS})
-    fell: dict[str, Amount] = field(default_factory=lambda: {kind: Amount() for kind in _KINDS})
-    hidden: dict[str, Amount] = field(default_factory=lambda: {kind: Amount() for kind in _KINDS})
+    all: dict[str, Amount] = field(default_factory=lambda: {kind: Amount() for kind in KINDS})
+    fell: dict[str, Amount] = field(default_factory=lambda: {kind: Amount() for kind in KINDS})
+    hidden: dict[str, Amount] = field(default_factory=lambda: {kind: Amount() for kind in KINDS})
 
     def ranked(self) -> list[Row]:
         """Rows by what fell through: by area, then length, then objects; the rest by what they have of each."""
@@ -114,7 +114,7 @@ def write_legend(ontology: Path, features: Sequence[Path], label_set: str | None
     environment.filters |= filters
     ranked = coverage.ranked() if coverage else []
     page = environment.get_template("legend.html.j2").render(
-        ontology=rules, words=words, evidence=evidence, coverage=coverage, kinds=_KINDS, shown=_SHOWN,
+        ontology=rules, words=words, evidence=evidence, coverage=coverage, kinds=KINDS, shown=_SHOWN,
         fallen=[row for row in ranked if row.fell.objects], label_set=label_set,
         labelled=[row for row in ranked if not row.fell.objects], files=len(features),
     )  # fmt: skip
@@ -168,7 +168,7 @@ def _count(
                 row.fits[name] = row.fits.get(name, 0) + amount[0]
         else:
             row.fell.add(*amount)
-            others = ((name, other) for other in _KINDS if other != kind for name in _names(matcher, document, other))
+            others = ((name, other) for other in KINDS if other != kind for name in _names(matcher, document, other))
             row.otherwise |= {f"{name} (as {other})" for name, other in others}
 
 

@@ -23,6 +23,7 @@ import shapely
 from tilewright.config.label_sets import VectorFile, is_postgis
 from tilewright.errors import TilewrightError
 from tilewright.store.batch import Batch
+from tilewright.store.features import KINDS
 from tilewright.vector.features import SourceFacts
 from tilewright.vector.mend import mended
 from tilewright.vector.tables import Rows, Table, open_table, shown
@@ -107,7 +108,7 @@ class VectorReader:
             from tilewright.vector.extent import load_extent
 
             extent = shapely.to_wkt(load_extent(self._source.extent), rounding_precision=-1)
-        counts = {kind: self._counts[kind] for kind in ("area", "line", "point")}
+        counts = {kind: self._counts[kind] for kind in KINDS}
         rejects = {reason: count for reason, count in sorted(self._rejects.items()) if count}
         return SourceFacts(None, extent, counts, rejects, self._repaired)
 

@@ -26,6 +26,7 @@ from tilewright.config.label_sets import Kind, OsmFile
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box
 from tilewright.store.batch import Batch
+from tilewright.store.features import KINDS
 from tilewright.vector.extent import load_extent
 from tilewright.vector.features import SourceFacts
 from tilewright.vector.hexwkb import from_hex
@@ -121,7 +122,7 @@ class OsmObjects:
     def facts(self) -> SourceFacts:
         """Snapshot and extent are those of the file's header; the extent is a box there."""
         return SourceFacts(
-            self._snapshot, self._extent, {kind: self._counts[kind] for kind in ("area", "line", "point")},
+            self._snapshot, self._extent, {kind: self._counts[kind] for kind in KINDS},
             dict(sorted(self._rejects.items())), self._repaired,
         )  # fmt: skip
 

@@ -37,6 +37,7 @@ from tilewright.config.label_sets import Overpass
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box
 from tilewright.store.batch import Batch
+from tilewright.store.features import KINDS
 from tilewright.vector.features import SourceFacts
 from tilewright.vector.overpass_api import Api, Patience, host
 from tilewright.vector.tags import LABEL_KEYS, POLYGON_RULES
@@ -187,7 +188,7 @@ class OverpassReader:
             facts,
             snapshot=min(times) if times and "" not in times else self._date,
             extent=shapely.union_all([shapely.box(*box) for box in self._boxes]).wkt if self._boxes else None,
-            counts={kind: counts[kind] for kind in ("area", "line", "point")},
+            counts={kind: counts[kind] for kind in KINDS},
             rejects={**facts.rejects, **lost},
         )
 
