@@ -28,9 +28,9 @@ lint: .venv/installed
 	mypy
 	snakemake --lint > .venv/lint.txt 2>&1 || { cat .venv/lint.txt; exit 1; }
 
-# config/README.md and the ontologies' JSON schema are made from the models; a test fails when one is stale.
+# config/README.md and the JSON schemas of ontologies and providers are made from the models; a test fails when one is stale.
 reference: .venv/installed
-	tilewright reference --output config/README.md --schema config/ontologies/schema.json
+	tilewright reference --folder config
 
 # Versions and hashes, no addresses.
 lock: .venv/installed

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilewright.config.base import path_safe
-from tilewright.config.load import load_config, load_provider, ontology_path
+from tilewright.config.load import load_config, load_providers, ontology_path
 from tilewright.config.model import Span
 from tilewright.config.settings import CropSettings, limits, parsed, text
 from tilewright.errors import TilewrightError
@@ -50,7 +50,7 @@ def test_the_least_config_is_filled_with_the_documented_defaults():
 
 def test_the_projects_own_config_is_whole(root: Path):
     config = load_config(yaml.safe_load((root / "config" / "config.yaml").read_text()))
-    assert config.dataset == "demo" and load_provider(config, root).kind == "local"
+    assert config.dataset == "demo" and load_providers(config, root)["s2_l2a"].kind == "local"
 
 
 @pytest.mark.parametrize("missing", ["dataset", "aoi", "collections", "periods"])
@@ -252,15 +252,90 @@ def test_providers_build_on_each_other(tmp_path: Path):
     root = project_with(
         tmp_path, base=BASE, middle={"like": "base", "page_size": 7}, top={"like": "middle", "licence": "mine"}
     )
-    made = load_provider(load_config(edited(provider="top")), root)
+    made = load_providers(load_config(edited(provider="top")), root)["s2_l2a"]
     assert (made.page_size, made.licence, made.url, made.attribution) == (7, "mine", "http://127.0.0.1:9", "a")
-    assert load_provider(load_config(edited(provider={"like": "top", "path": "items.json"})), root).kind == "local"
+    own = load_providers(load_config(edited(provider={"like": "top", "path": "items.json"})), root)["s2_l2a"]
+    assert (own.kind, own.url, own.page_size) == ("local", None, 7)
+
+
+def test_what_the_config_says_of_a_provider_is_merged_into_it(tmp_path: Path):
+    mirrored = {**BASE, "access": {"hosts": ["a.example"], "rewrite": {"https://a.example/": "/one/"}}}
+    said = {"like": "base", "access": {"rewrite": {"s3://b/": "/two/"}, "hosts": ["c.example"]}}
+    made = load_providers(load_config(edited(provider=said)), project_with(tmp_path, base=mirrored))["s2_l2a"].access
+    assert made.hosts == ["c.example"]  # a list is replaced
+    assert made.rewrite == {"https://a.example/": "/one/", "s3://b/": "/two/"}
+
+
+RADAR = {"id": "rtc", "assets": {"VV": "vv"}, "radiometry": "power", "mask": "pixels"}
+
+
+def test_a_collection_may_come_from_another_provider(tmp_path: Path):
+    root = project_with(
+        tmp_path, base=BASE, other={**BASE, "url": "http://127.0.0.1:10", "collections": {"s1_rtc": RADAR}}
+    )
+    both = {**LEAST["collections"], "s1_rtc": {"bands": ["VV"], "provider": "other"}}
+    made = load_providers(load_config(edited(provider="base", collections=both)), root)
+    assert {key: each.url for key, each in made.items()} == {
+        "s1_rtc": "http://127.0.0.1:10", "s2_l2a": "http://127.0.0.1:9",
+    }  # fmt: skip
+
+
+GRD = {
+    "id": "grd",
+    "assets": {"VV": "vv", "VH": "vh"},
+    "radiometry": "amplitude",
+    "mask": "pixels",
+    "calibration": {"VV": "cal"},
+}
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "told"),
+    [
+        ({}, {}, "collections.s1_grd: not held by the provider; it has s2_l2a; collections.s1_grd.provider names another"),
+        ({**GRD, "radiometry": "baseline"}, {}, "`radiometry: baseline`, which is not of this sensor"),
+        ({**GRD, "mask": "paired"}, {}, "`mask: paired`; here only `pixels` works"),
+        (GRD, {"bands": ["HH"]}, "the provider names no asset for HH"),
+        (GRD, {"bands": ["VV", "VH"]}, "sigma0_db needs the calibration of VH, which the provider does not name; use dn"),
+        (GRD, {"bands": ["VH"], "quantity": "dn"}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_provider_cannot_give_is_refused(held: dict[str, Any], asked: dict[str, Any], told: str, tmp_path: Path):
+    collections = {**BASE["collections"], **({"s1_grd": held} if held else {})}
+    root = project_with(tmp_path, base={**BASE, "collections": collections})
+    config = load_config(
+        edited(provider="base", collections={**LEAST["collections"], "s1_grd": {"bands": ["VV"], **asked}})
+    )
+    if not told:
+        load_providers(config, root)
+        return
+    with pytest.raises(TilewrightError) as raised:
+        load_providers(config, root)
+    assert told in str(raised.value)
+
+
+def test_the_settings_of_a_search_say_nothing_of_how_files_are_opened(tmp_path: Path):
+    """A mirror that moves must not ask the catalog again; where files may be is of the search."""
+    grd = {**GRD, "calibration": {"VV": "v", "VH": "v"}}
+    base = {**BASE, "collections": {**BASE["collections"], "s1_grd": grd}}
+    asked = {"s2_l2a": {"bands": ["B02"]}, "s1_grd": {"bands": ["VV"], "pair": {"nearest_days": 1.5}}}
+
+    def settings(**access: Any) -> str:
+        said = {**base, "access": {"hosts": ["a.example"], "buckets": {"b": {}}, **access}}
+        dataset = DatasetConfig.load(edited(provider=said, collections=asked), tmp_path)
+        return dataset.settings("search_companions", tile="35JQG", period="a")
+
+    plain = settings()
+    moved = {"rewrite": {"s3://b/": "/mirror/"}, "buckets": {"b": {"region": "eu-central-1", "requester_pays": True}}, "sign": "planetary-computer"}  # fmt: skip
+    assert settings(**moved) == plain != settings(hosts=["other.example"])
+    spans = yaml.safe_load(plain)["spans"]
+    assert spans == {"s1_grd": ["2018-12-30", "2020-01-02"]}  # a companion may be of the days around
 
 
 def test_providers_in_a_circle_are_refused(tmp_path: Path):
     root = project_with(tmp_path, one={"like": "two"}, two={"like": "one"})
     with pytest.raises(TilewrightError, match="provider: one is like two is like one: a circle"):
-        load_provider(load_config(edited(provider="one")), root)
+        load_providers(load_config(edited(provider="one")), root)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +343,7 @@ def test_providers_in_a_circle_are_refused(tmp_path: Path):
 )  # fmt: skip
 def test_a_provider_without_a_place(provider: dict[str, Any], told: str, tmp_path: Path):
     with pytest.raises(TilewrightError, match=told):
-        load_provider(load_config(edited(provider="mine")), project_with(tmp_path, mine=provider))
+        load_providers(load_config(edited(provider="mine")), project_with(tmp_path, mine=provider))
 
 
 def test_an_ontology_is_a_name_or_a_path(root: Path, tmp_path: Path):

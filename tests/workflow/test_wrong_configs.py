@@ -91,7 +91,23 @@ CONFIGS: dict[str, tuple[dict[str, Any] | Callable[[Path], dict[str, Any]], tupl
     "provider of a wrong type": ({"provider": ["earth-search"]}, ("provider: give the name of a file",)),
     "unknown key of a provider": (local("x", pth="y"), ("pth: unknown key", "did you mean path?")),
     "provider without a band": (bandless, ("collections.s2_l2a.bands: the provider names no asset for B11", "add it under assets")),
-    "provider without the collection": (local("x", collections={}), ("collections.s2_l2a: not held by the provider",)),
+    "provider without the collection": (
+        {"provider": "earth-search", "collections": {"s2_l2a": {"bands": ["B02"]}, "s1_rtc": {"bands": ["VV"]}}},
+        ("collections.s1_rtc: not held by the provider; it has s2_l2a", "collections.s1_rtc.provider names another"),
+    ),
+    "radar alone": ({"collections": {"s1_rtc": {"bands": ["VV"]}}}, ("collections.s2_l2a: is missing", "paired with them")),
+    "quantity of another sensor": (
+        {"collections": {"s2_l2a": {"bands": ["B02"], "quantity": "gamma0_db"}}}, ("collections.s2_l2a.quantity: gamma0_db is not to be had; use dn",),
+    ),
+    "pair of the primary": (
+        {"collections": {"s2_l2a": {"bands": ["B02"], "pair": {"required": True}}}}, ("collections.s2_l2a.pair.required: says nothing here", "remove it"),
+    ),
+    "window for what is paired by datatake": (
+        {"collections": {"s2_l2a": {"bands": ["B02"]}, "s2_l1c": {"bands": ["B10"], "pair": {"nearest_days": 2}}}},
+        ("collections.s2_l1c.pair.nearest_days: says nothing here, as it is paired by its datatake",),
+    ),
+    "empty rewriting": (local("x", access={"rewrite": {"": "/x"}}), ("access.rewrite: an empty prefix would rewrite everything",)),
+    "signing by nobody": (local("x", access={"sign": "me"}), ("access.sign", "planetary-computer")),
     "catalog missing": (local("nowhere.json"), ("provider: catalog nowhere.json: no such file",)),
     "simulation without a world": ({"provider": "simulated"}, ("simulate: is needed with `provider: simulated`",)),
     "unknown band": ({"collections": {"s2_l2a": {"bands": ["B2"]}}}, ("collections.s2_l2a.bands: B2 is not a band", "B01, B02")),

@@ -4,6 +4,7 @@ from functools import cache
 
 from snakemake.exceptions import WorkflowError
 
+from tilewright.config.bands import PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
 
@@ -24,9 +25,24 @@ ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
 LIBRARY = shlex.quote(str(Path(workflow.basedir) / "workflow")).replace("{", "{{").replace("}", "}}")
 shell.prefix(f"export PYTHONPATH={LIBRARY}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
-# What was found is what is used: a catalog of one's own may grow without any period being searched again, as an API does.
-# The simulated one is remade as a whole, and then all of it is.
-CATALOG = DATASET.catalog if DATASET.config.simulate else [ancient(path) for path in DATASET.catalog]
+
+def catalogs(*collections):
+    """The local catalogs that collections are searched in.
+
+    What was found is what is used: a catalog of one's own may grow without any period being searched again, as an API
+    does. The simulated one is remade as a whole, and then all of it is.
+    """
+    found = DATASET.catalogs(collections)
+    return found if DATASET.config.simulate else [ancient(path) for path in found]
+
+
+def access(wildcards, input):
+    """How files of imagery are opened.
+
+    A function of `input`, so that Snakemake does not compare it with the last run's: a mirror that moves, or a bucket's
+    region that was wrong, makes no pixel different.
+    """
+    return DATASET.access
 
 
 wildcard_constraints:
@@ -100,7 +116,8 @@ def files_of_zone(wildcards):
     """Every file of the zone's tiles that its rows are gathered from."""
     names = ["cells.parquet", "series.zarr.zip"]
     names += ["features.parquet", "labels.zarr.zip"] if DATASET.label_sets else []
-    names += [f"{period}/{name}.parquet" for period in DATASET.periods for name in ("scenes", "selection")]
+    of_period = ["scenes", "selection", *(["companions"] if DATASET.companions else [])]
+    names += [f"{period}/{name}.parquet" for period in DATASET.periods for name in of_period]
     return [f"{RESULTS}/tiles/{tile}/{name}" for tile in tiles_in(wildcards) for name in names]
 
 

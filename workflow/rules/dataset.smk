@@ -17,12 +17,13 @@ rule zone:
         folder=tiles_folder,
         periods=DATASET.periods,
         labels="--labels" if DATASET.label_sets else "",
+        companions="--companions" if DATASET.companions else "",
         version=DATASET.version("zone"),
     message:
         "Gathering the cells of UTM zone {wildcards.zone}"
     shell:
         "python -m tilewright --log {log} zone --tiles-folder {params.folder} --tiles {params.tiles} "
-        "--periods {params.periods:q} {params.labels} --output {output}"
+        "--periods {params.periods:q} {params.labels} {params.companions} --output {output}"
 
 
 rule index:

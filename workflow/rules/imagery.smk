@@ -5,6 +5,7 @@ rule crop:
     input:
         cells=f"{TILE}/cells.parquet",
         scenes=f"{PERIOD}/scenes.parquet",
+        companions=f"{PERIOD}/companions.parquet" if DATASET.companions else [],
         masks=f"{PERIOD}/masks.parquet",
     output:
         # update(): the last run's patches stay in place, and what is still wanted of them is not read again
@@ -20,12 +21,14 @@ rule crop:
     threads: 2
     params:
         settings=settings_of("crop"),
+        companions=lambda wildcards, input: f"--companions {shlex.quote(input.companions)}" if input.companions else "",
+        access=access,
         version=DATASET.version("crop"),
     message:
         "Cropping {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log.text} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} --masks {input.masks} "
-        "--settings {params.settings:q} --patches {output.patches} --selection {output.selection} "
+        "python -m tilewright --log {log.text} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} {params.companions} --masks {input.masks} "
+        "--settings {params.settings:q} --access {params.access:q} --patches {output.patches} --selection {output.selection} "
         "--traffic {log.traffic}"
 
 

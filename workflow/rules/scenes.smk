@@ -47,7 +47,7 @@ rule cells:
 
 rule search:
     input:
-        catalog=CATALOG,
+        catalog=catalogs(PRIMARY),
     output:
         f"{PERIOD}/scenes.parquet",
     log:
@@ -58,11 +58,34 @@ rule search:
         ENVIRONMENT
     params:
         settings=settings_of("search"),
+        access=access,
         version=DATASET.version("search"),
     message:
         "Searching scenes of {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log} search --settings {params.settings:q} --output {output}"
+        "python -m tilewright --log {log} search --settings {params.settings:q} --access {params.access:q} --output {output}"
+
+
+# Apart from the primary's: one more sensor searches and counts nothing of the primary again.
+rule search_companions:
+    input:
+        catalog=catalogs(*DATASET.companions),
+    output:
+        f"{PERIOD}/companions.parquet",
+    log:
+        f"{LOGS}/search_companions/{{tile}}-{{period}}.log",
+    benchmark:
+        f"{BENCHMARKS}/search_companions/{{tile}}-{{period}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        settings=settings_of("search_companions"),
+        access=access,
+        version=DATASET.version("search"),
+    message:
+        "Searching companions of {wildcards.tile} in {wildcards.period}"
+    shell:
+        "python -m tilewright --log {log} search --settings {params.settings:q} --access {params.access:q} --output {output}"
 
 
 rule mask:
@@ -82,9 +105,10 @@ rule mask:
     threads: 2
     params:
         settings=settings_of("mask"),
+        access=access,
         version=DATASET.version("mask"),
     message:
         "Counting SCL classes of {wildcards.tile} in {wildcards.period}"
     shell:
         "python -m tilewright --log {log.text} mask --threads {threads} --cells {input.cells} --scenes {input.scenes} "
-        "--settings {params.settings:q} --output {output} --traffic {log.traffic}"
+        "--settings {params.settings:q} --access {params.access:q} --output {output} --traffic {log.traffic}"

@@ -25,29 +25,38 @@ def _cells(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> None:
-    from tilewright.config.settings import SearchSettings, parsed
+    from tilewright.config.settings import SearchSettings, parsed, parsed_access
     from tilewright.stages.search import make_search
 
-    make_search(parsed(SearchSettings, args.settings), args.output)
+    make_search(parsed(SearchSettings, args.settings), args.output, parsed_access(args.access))
 
 
 def _mask(args: argparse.Namespace) -> None:
-    from tilewright.config.settings import MaskSettings, parsed
+    from tilewright.config.settings import MaskSettings, parsed, parsed_access
     from tilewright.imagery import ImageryReader
     from tilewright.stages.mask import make_mask
 
     settings = parsed(MaskSettings, args.settings)
-    make_mask(args.cells, args.scenes, settings, args.output, args.traffic, ImageryReader(args.threads))
+    reader = ImageryReader(args.threads, parsed_access(args.access))
+    make_mask(args.cells, args.scenes, settings, args.output, args.traffic, reader)
 
 
 def _crop(args: argparse.Namespace) -> None:
-    from tilewright.config.settings import CropSettings, parsed
+    from tilewright.config.settings import CropSettings, parsed, parsed_access
     from tilewright.imagery import ImageryReader
     from tilewright.stages.crop import make_crop
 
     settings = parsed(CropSettings, args.settings)
-    reader = ImageryReader(args.threads)
-    make_crop(args.cells, args.scenes, args.masks, settings, args.patches, args.selection, args.traffic, reader)
+    reader = ImageryReader(args.threads, parsed_access(args.access))
+    make_crop(
+        args.cells, args.scenes, args.companions, args.masks, settings, args.patches, args.selection, args.traffic, reader
+    )  # fmt: skip
+
+
+def _freeze(args: argparse.Namespace) -> None:
+    from tilewright.freeze import make_freeze
+
+    make_freeze(args.dataset, args.output)
 
 
 def _source(args: argparse.Namespace) -> None:
@@ -99,7 +108,8 @@ def _group(args: argparse.Namespace) -> None:
 def _zone(args: argparse.Namespace) -> None:
     from tilewright.stages.zone import TileFiles, make_zone
 
-    make_zone([TileFiles(args.tiles_folder / tile, args.periods, args.labels) for tile in args.tiles], args.output)
+    tiles = [TileFiles(args.tiles_folder / tile, args.periods, args.labels, args.companions) for tile in args.tiles]
+    make_zone(tiles, args.output)
 
 
 def _index(args: argparse.Namespace) -> None:
@@ -116,24 +126,24 @@ def _report(args: argparse.Namespace) -> None:
 
 
 def _simulate(args: argparse.Namespace) -> None:
-    from tilewright.config.model import Simulate
     from tilewright.config.settings import parsed
+    from tilewright.config.simulated import Simulate
     from tilewright.simulate import make_world
 
     make_world(parsed(Simulate, args.settings), args.directory)
 
 
 def _reference(args: argparse.Namespace) -> None:
-    from tilewright.config.reference import reference
+    from tilewright.config.reference import provider_schema, reference
     from tilewright.store import replacing
     from tilewright.vector.ontology import Ontology
     from tilewright.vector.ontology_file import ontology_schema
 
-    with replacing(args.output) as part:
+    with replacing(args.folder / "README.md") as part:
         part.write_text(reference(Ontology))
-    if args.schema:
-        with replacing(args.schema) as part:
-            part.write_text(json.dumps(ontology_schema(), indent=2, ensure_ascii=False) + "\n")
+    for name, schema in (("ontologies", ontology_schema()), ("providers", provider_schema())):
+        with replacing(args.folder / name / "schema.json") as part:
+            part.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,14 +167,17 @@ def _parser() -> argparse.ArgumentParser:
     cells = command("cells", _cells, "sample a tile: cells.parquet", ["output"])
     cells.add_argument("--tile", required=True)
     cells.add_argument("--truth", type=Path, help="normalised label source whose features cells must meet")
-    command("search", _search, "find a tile's scenes in a period: scenes.parquet", ["output"])
+    search = command("search", _search, "find a tile's scenes in a period: scenes.parquet", ["output"])
     mask = command(
         "mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output", "traffic"]
     )
     crop_paths = ["cells", "scenes", "masks", "patches", "selection", "traffic"]
     crop = command("crop", _crop, "choose scenes and read patches: patches.zarr.zip, selection.parquet", crop_paths)
+    crop.add_argument("--companions", type=Path, help="scenes of the collections that are paired: companions.parquet")
     for reading in (mask, crop):
         reading.add_argument("--threads", type=int, default=2, help="blocks decoded at a time")
+    for opening in (search, mask, crop):
+        opening.add_argument("--access", required=True, help="JSON text: how each collection's files are opened")
     command("source", _source, "read a label source, once for all tiles: sources/<label set>.parquet", ["output"])
     command("ask", _ask, "ask an Overpass API for a tile's features: asked/<source>.parquet", ["cells", "output"])
     features = command("features", _features, "cut the label sources to a tile: features.parquet", ["cells", "output"])
@@ -188,14 +201,17 @@ def _parser() -> argparse.ArgumentParser:
     zone.add_argument("--tiles", nargs="+", required=True)
     zone.add_argument("--periods", nargs="+", required=True)
     zone.add_argument("--labels", action="store_true", help="the tiles have labels")
+    zone.add_argument("--companions", action="store_true", help="the tiles have scenes of more collections than the primary")
     index = command(
         "index", _index, "merge the zones: index.parquet, splits, statistics", ["output", "statistics", "collection"]
     )
     index.add_argument("--zones", type=Path, nargs="+", required=True)
     report = command("report", _report, "one page about a dataset: report.html", ["dataset", "output"], settings=False)
     report.add_argument("--config-text", required=True, help="the config, as the page shows it")
-    made = command("reference", _reference, "write the config reference (config/README.md)", ["output"], settings=False)
-    made.add_argument("--schema", type=Path, help="write the JSON schema of ontologies, too")
+    about = "every scene that a dataset found, as one stac-geoparquet that can be its provider elsewhere"
+    command("freeze", _freeze, about, ["dataset", "output"], settings=False)
+    about = "write the config reference and the JSON schemas of ontologies and providers into the folder config"
+    command("reference", _reference, about, ["folder"], settings=False)
     return parser
 
 

@@ -1,7 +1,8 @@
 """One dataset's checked config, and the answers that the rules need: settings by stage, tiles by zone, input files."""
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from tilewright.config import settings
+from tilewright.config.bands import PRIMARY
 from tilewright.config.cell_settings import CellsSettings, clip_digest
 from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile, VectorFile, is_postgis
 from tilewright.config.label_settings import (
@@ -19,9 +21,10 @@ from tilewright.config.label_settings import (
     LabelsSettings,
     SourceSettings,
 )
-from tilewright.config.load import load_config, load_provider, ontology_path
+from tilewright.config.load import load_config, load_providers, ontology_path
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
+from tilewright.config.settings import SearchSettings
 from tilewright.errors import TilewrightError
 from tilewright.grid import AreaOfInterest, load_aoi, tile
 
@@ -38,7 +41,7 @@ class DatasetConfig:
     """A config with its provider and its files, all of them checked."""
 
     config: Config
-    provider: Provider
+    providers: dict[str, Provider]
     ontologies: dict[str, str]
 
     @classmethod
@@ -53,13 +56,13 @@ class DatasetConfig:
             TilewrightError: one message with every fault.
         """
         config = load_config(mapping)
-        provider = load_provider(config, root)
+        providers = load_providers(config, root)
         ontologies = {
             name: str(ontology_path(each.ontology, root, f"labels.{name}.ontology"))
             for name, each in sorted(config.labels.items())
             if each.ontology is not None
         }
-        made = cls(config, provider, ontologies)
+        made = cls(config, providers, ontologies)
         made._check_files()
         return made
 
@@ -70,12 +73,9 @@ class DatasetConfig:
                 if not path.exists() and not self._is_simulated(path):  # a geodatabase is a folder
                     raise TilewrightError(f"labels.{name}.{key}: {path}: no such file; put it there or mend the path")
         self._check_ontologies()
-        if (
-            self.provider.catalog
-            and not self.provider.catalog.is_file()
-            and not self._is_simulated(self.provider.catalog)
-        ):
-            raise TilewrightError(f"provider: catalog {self.provider.catalog}: no such file; mend its path")
+        for catalog in map(Path, self.catalogs(list(self.providers))):
+            if not catalog.is_file() and not self._is_simulated(catalog):
+                raise TilewrightError(f"provider: catalog {catalog}: no such file; mend its path")
         cells = self.config.cells
         named = [(f"cells.activity.files: {path}", path) for path in (cells.activity.files if cells.activity else [])]
         named += [(f"cells.water.file: {cells.water.file}", cells.water.file)] if cells.water else []
@@ -166,9 +166,21 @@ class DatasetConfig:
         return next(self.sets[name] for name, used in {**self.sources, **self.asked}.items() if used == source)
 
     @property
-    def catalog(self) -> list[str]:
-        """The local catalog as an input file; none for an API."""
-        return [str(self.provider.catalog)] if self.provider.catalog else []
+    def companions(self) -> list[str]:
+        """The collections whose scenes are paired with the primary's."""
+        return list(settings.companions_of(self.config))
+
+    def catalogs(self, collections: Sequence[str]) -> list[str]:
+        """The local catalogs of some collections, as input files; none for an API."""
+        return sorted({str(found) for key in collections if (found := self.providers[key].catalog)})
+
+    @property
+    def access(self) -> str:
+        """How the assets of each collection are opened, as text."""
+        return json.dumps(
+            {key: one.model_dump(mode="json") for key, one in settings.access_settings(self.providers).items()},
+            sort_keys=True, separators=(",", ":"),
+        )  # fmt: skip
 
     @property
     def cell_rasters(self) -> list[str]:
@@ -234,17 +246,21 @@ class DatasetConfig:
         makers: dict[str, Callable[[], Any]] = {
             "simulate": lambda: self.config.simulate,
             "cells": lambda: self._cells(tile),
-            "search": lambda: settings.search_settings(self.config, self.provider, tile, period),
+            "search": lambda: self._search(tile, period, [PRIMARY]),
+            "search_companions": lambda: self._search(tile, period, self.companions),
             "mask": lambda: settings.mask_settings(self.config, tile),
             "crop": lambda: settings.crop_settings(self.config, tile, period),
             "source": lambda: _source(self._of_source(source)),
             "ask": lambda: _source(self._of_source(source)),
             "features": lambda: FeaturesSettings(sources={**self.sources, **self.asked}),
             "labels": self._labels,
-            "group": lambda: settings.group_settings(self.config, self.provider, tile),
+            "group": lambda: settings.group_settings(self.config, self.providers, tile),
             "index": lambda: settings.index_settings(self.config),
         }
         return settings.text(makers[stage]())
+
+    def _search(self, tile: str, period: str, collections: Sequence[str]) -> SearchSettings:
+        return settings.search_settings(self.config, self.providers, tile, period, collections)
 
     def _cells(self, tile: str) -> CellsSettings:
         cells = self.config.cells

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tilewright.config.collections import Collection, Quantity
 from tilewright.config.label_sets import SOURCE_KINDS
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
@@ -120,39 +121,78 @@ def load_config(mapping: Mapping[str, Any]) -> Config:
     return validated(Config, mapping, "config")
 
 
-def load_provider(config: Config, root: Path) -> Provider:
-    """The config's provider, from `root`/config/providers unless the config describes it itself.
+def load_providers(config: Config, root: Path) -> dict[str, Provider]:
+    """Whom to ask for each collection: its own provider, or the dataset's.
 
     Raises:
-        TilewrightError: for an unknown name, a bad file, or a collection the provider does not hold.
+        TilewrightError: for an unknown name, a bad file, or what the provider does not hold.
     """
-    mapping = {"like": config.provider} if isinstance(config.provider, str) else dict(config.provider)
+    shared = _provider(config.provider, root, "provider")
+    providers = {}
+    for key, collection in sorted(config.collections.items()):
+        own = collection.provider
+        provider = shared if own is None else _provider(own, root, f"collections.{key}.provider")
+        _check_held(key, collection, config.quantities()[key], provider)
+        providers[key] = provider
+    return providers
+
+
+def _check_held(key: str, collection: Collection, quantity: Quantity, provider: Provider) -> None:
+    held = provider.collections.get(key)
+    if held is None:
+        raise TilewrightError(
+            f"collections.{key}: not held by the provider; it has {', '.join(provider.collections) or 'none'}; "
+            f"collections.{key}.provider names another for it"
+        )
+    if missing := [band for band in collection.bands if band not in held.assets]:
+        raise TilewrightError(
+            f"collections.{key}.bands: the provider names no asset for {missing[0]}; add it under assets in its file"
+        )
+    wanted = {"s2_l2a": "scl", "s2_l1c": "paired"}.get(key, "pixels")
+    if held.mask != wanted:
+        raise TilewrightError(
+            f"collections.{key}: the provider's file says `mask: {held.mask}`; here only `{wanted}` works"
+        )
+    of_radar = {"s1_grd": "amplitude", "s1_rtc": "power"}
+    if held.radiometry != of_radar.get(key) and (key in of_radar or held.radiometry in of_radar.values()):
+        raise TilewrightError(
+            f"collections.{key}: the provider's file says `radiometry: {held.radiometry}`, which is not of this sensor"
+        )
+    if quantity == "sigma0_db" and (missing := [band for band in collection.bands if band not in held.calibration]):
+        raise TilewrightError(
+            f"collections.{key}.quantity: sigma0_db needs the calibration of {missing[0]}, which the provider does not name; "
+            "use dn, or add it under calibration in its file"
+        )
+
+
+def _provider(said: str | dict[str, Any], root: Path, key: str) -> Provider:
+    """A provider from `root`/config/providers, with what the config says otherwise; `key` names it in errors."""
+    mapping = {"like": said} if isinstance(said, str) else dict(said)
+    own_catalog = "path" in mapping
     chain: list[str] = []
     while (name := mapping.pop("like", None)) is not None:
         path = root / "config" / "providers" / f"{name}.yaml"
         if name in chain:
             raise TilewrightError(
-                f"provider: {' is like '.join([*chain, name])}: a circle; give one of them a kind of its own"
+                f"{key}: {' is like '.join([*chain, name])}: a circle; give one of them a kind of its own"
             )
         if not path.is_file():
             known = sorted(file.stem for file in (root / "config" / "providers").glob("*.yaml"))
-            raise TilewrightError(f"provider: {name!r} is not in config/providers; use one of {', '.join(known)}")
+            raise TilewrightError(f"{key}: {name!r} is not in config/providers; use one of {', '.join(known)}")
         chain.append(name)
-        mapping = {**_yaml(path), **mapping}
-    if isinstance(config.provider, dict) and "path" in config.provider:
+        mapping = _merged(_yaml(path), mapping)
+    if own_catalog:
         mapping |= {"kind": "local", "url": None}
-    provider = validated(Provider, mapping, f"provider {chain[0]}" if chain else "provider")
-    for key, collection in config.collections.items():
-        held = provider.collections.get(key)
-        if held is None:
-            raise TilewrightError(
-                f"collections.{key}: not held by the provider; it has {', '.join(provider.collections) or 'none'}"
-            )
-        if missing := [band for band in [*collection.bands, "SCL"] if band not in held.assets]:
-            raise TilewrightError(
-                f"collections.{key}.bands: the provider names no asset for {missing[0]}; add it under assets in its file"
-            )
-    return provider
+    return validated(Provider, mapping, f"provider {chain[0]}" if chain else key)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """As Snakemake merges configs: maps key by key, anything else replaced."""
+    merged = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merged(merged[name], value) if both else value
+    return merged
 
 
 def ontology_path(name: str, root: Path, key: str = "labels.ontology") -> Path:

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from tilewright.config.bands import COLLECTION_BANDS, SCL_RESOLUTION
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, SCL_RESOLUTION
 from tilewright.config.base import Box, Fraction, Model, Name, TileName
+from tilewright.config.collections import QUANTITIES, Collection, Quantity, check_collections
 from tilewright.config.label_sets import LabelSet, VectorFile
+from tilewright.config.simulated import Simulate
 
 SclClass = Annotated[int, Field(ge=0, le=11)]
 
@@ -31,19 +33,6 @@ class Aoi(Model):
         if sum(value is not None for value in (self.bbox, self.file, self.tiles)) != 1:
             raise ValueError("give exactly one of bbox, file, tiles")
         return self
-
-
-class Collection(Model):
-    """Which bands of a collection become patches."""
-
-    bands: list[str] = Field(description="band names as the mission names them (B02, B8A, …)", min_length=1)
-
-    @field_validator("bands")
-    @classmethod
-    def _distinct(cls, bands: list[str]) -> list[str]:
-        if doubled := sorted({band for band in bands if bands.count(band) > 1}):
-            raise ValueError(f"{', '.join(doubled)} given twice")
-        return bands
 
 
 class Activity(Model):
@@ -240,40 +229,6 @@ class Split(Model):
     block_m: int = Field(9600, gt=0, description="side of a block in metres; rounded down to whole cells, at least one")
 
 
-class Broken(Model):
-    """An asset that the simulator damages on purpose."""
-
-    scene: str = Field(description="scene id")
-    asset: str = Field(description="asset key, such as red or scl")
-    how: Literal["missing", "truncated", "corrupt", "no_asset"] = Field(
-        description="missing: no file; truncated: half of it; corrupt: damaged blocks; no_asset: the item does not list it"
-    )
-
-
-class Site(Model):
-    """A square of simulated landscape."""
-
-    name: Name
-    lon: float = Field(ge=-180, le=180, description="centre, degrees")
-    lat: float = Field(ge=-80, le=84, description="centre, degrees")
-    side_m: int = Field(20_000, ge=2_000, le=120_000, description="side in metres")
-    tiles: list[TileName] = Field(description="tiles that get scenes of this site, one series each", min_length=1)
-
-
-class Simulate(Model):
-    """The simulated world that the offline default reads."""
-
-    seed: int = Field(7, description="of the landscape, the clouds and the scenes")
-    sites: list[Site] = Field(min_length=1)
-    years: list[int] = Field([2019, 2020], min_length=1, description="years with scenes")
-    scenes_per_year: int = Field(7, ge=1, le=73, description="acquisitions of each tile in a year")
-    dense: bool = Field(False, description="fill whole tiles instead of the sites only (for benchmarks)")
-    watermark: bool = Field(
-        False, description="pixels say their scene, band, row and column instead of showing a landscape"
-    )
-    broken: list[Broken] = Field([], description="assets damaged on purpose")
-
-
 def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Whether two boxes of degrees meet; a west that is greater than its east crosses the antimeridian."""
 
@@ -304,6 +259,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        check_collections(self.collections)
         self._check_bands()
         self._check_labels()
         names = [period.name for period in self.all_periods()]
@@ -348,9 +304,11 @@ class Config(Model):
             each: made for name, labels in sorted(self.labels.items()) for each, made in labels.by_year(name).items()
         }
 
+    def quantities(self) -> dict[str, Quantity]:
+        """What the numbers of each collection are."""
+        return {key: one.quantity or QUANTITIES[key][0] for key, one in sorted(self.collections.items())}
+
     def _check_bands(self) -> None:
-        if unknown := sorted(set(self.collections) - set(COLLECTION_BANDS)):
-            raise ValueError(f"collections.{unknown[0]}: unknown; use one of {', '.join(COLLECTION_BANDS)}")
         resolutions = {SCL_RESOLUTION}
         for key, collection in self.collections.items():
             known = COLLECTION_BANDS[key]
@@ -366,7 +324,7 @@ class Config(Model):
                 f"cells.size_m: {self.cells.size_m} m is not a multiple of the {step} m pixels that are read; use {fit}"
             )
         if self.mask.intensity is not None:
-            bands = self.collections["s2_l2a"].bands
+            bands = self.collections[PRIMARY].bands
             if self.mask.intensity.band not in bands:
                 raise ValueError(
                     f"mask.intensity.band: {self.mask.intensity.band} is not read; use one of {', '.join(bands)}"

@@ -40,6 +40,24 @@ def reference(ontology: type[BaseModel]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def provider_schema() -> dict[str, Any]:
+    """JSON schema of the files in `config/providers`, for editors that check while one writes.
+
+    A file that says whom it is `like` may leave out anything, at any depth: only files of their own are asked to be whole.
+    """
+    whole = Provider.model_json_schema()
+    kinds = whole.pop("$defs")
+    collection = kinds["ProviderCollection"]
+    needed = {"required": whole.pop("required")}
+    of_collection = {"additionalProperties": {"required": collection.pop("required")}}
+    like = {"type": "string", "description": "another file here, whose keys this one has where it says nothing else"}
+    whole["properties"] = {"like": like, **whole["properties"]}
+    alone = {**needed, "properties": {"collections": of_collection}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "anyOf": [{"required": ["like"]}, alone], "$defs": kinds,
+    }  # fmt: skip
+
+
 def _about(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split()) + "\n"
 

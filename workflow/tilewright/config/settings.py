@@ -6,22 +6,25 @@ line takes the same text as `--settings`.
 
 import hashlib
 import json
-from datetime import date
-from typing import Final, Literal, TypeVar
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
-from tilewright.config.bands import COLLECTION_BANDS
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.config.base import Model
+from tilewright.config.collections import Pair, Quantity
 from tilewright.config.model import Config, Mask, Order, Period, Shares
-from tilewright.config.provider import Provider, ProviderCollection
+from tilewright.config.provider import Bucket, CollectionAccess, Provider
 from tilewright.errors import TilewrightError
 
 # Raised by hand when a stage's meaning changes; tests/unit/test_versions.py compares each with a hash of the stage's
 # modules, so that a change cannot be forgotten. Snakemake sees them in `params`.
 STAGE_VERSIONS: Final[dict[str, int]] = {
-    "simulate": 1, "cells": 1, "search": 1, "mask": 2, "crop": 2, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 2, "zone": 2,
-    "index": 2, "legend": 1, "report": 2,
+    "simulate": 1, "cells": 1, "search": 2, "mask": 3, "crop": 3, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 3, "zone": 3,
+    "index": 3, "legend": 1, "report": 3,
 }  # fmt: skip
 
 S = TypeVar("S", bound=Model)
@@ -31,9 +34,8 @@ class SearchSettings(Model):
     """Settings of the search stage."""
 
     tile: str
-    start: date
-    end: date
-    provider: Provider
+    spans: dict[str, tuple[date, date]] = Field(description="collection → first and last day (UTC), both included")
+    providers: dict[str, Provider] = Field(description="collection → whom to ask, with that collection only")
 
 
 class MaskSettings(Model):
@@ -54,6 +56,16 @@ class CropSettings(Model):
     order: Order
     limits: Mask
     bands: dict[str, list[str]] = Field(description="collection → bands")
+    companions: dict[str, Pair] = Field({}, description="collection → how its scenes are paired with the primary's")
+    quantities: dict[str, Quantity] = Field(description="collection → what its numbers are")
+
+
+class Origin(Model):
+    """Whose imagery a collection is."""
+
+    provider: str
+    licence: str
+    attribution: str
 
 
 class GroupSettings(Model):
@@ -62,9 +74,8 @@ class GroupSettings(Model):
     tile: str
     periods: list[str]
     bands: dict[str, list[str]]
-    provider: str
-    licence: str
-    attribution: str
+    quantities: dict[str, Quantity]
+    origins: dict[str, Origin] = Field(description="collection → whose imagery it is")
 
 
 class IndexSettings(Model):
@@ -96,19 +107,70 @@ def parsed(model: type[S], document: str) -> S:
         raise TilewrightError(f"--settings: {' '.join(str(error).split())}") from None
 
 
+def parsed_access(document: str) -> dict[str, CollectionAccess]:
+    """How each collection's files are opened, from `--access`.
+
+    Raises:
+        TilewrightError: where `document` is not such JSON.
+    """
+    try:
+        return TypeAdapter(dict[str, CollectionAccess]).validate_json(document)
+    except ValueError as error:
+        raise TilewrightError(f"--access: {' '.join(str(error).split())}") from None
+
+
 def settings_digest(*parts: Model | str) -> str:
     """A short name of settings, and of digests of others."""
     told = "/".join(part if isinstance(part, str) else text(part) for part in parts)
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
-def search_settings(config: Config, provider: Provider, tile: str, period: str) -> SearchSettings:
-    """For one tile and period: the span and how to ask; no bands, so that one more band does not search again."""
+def companions_of(config: Config) -> dict[str, Pair]:
+    """How the scenes of each collection but the primary are paired with the primary's."""
+    return {key: config.collections[key].pair for key in sorted(config.collections) if key != PRIMARY}
+
+
+def search_settings(
+    config: Config, providers: Mapping[str, Provider], tile: str, period: str, keys: Sequence[str]
+) -> SearchSettings:
+    """For one tile and period: the spans and how to ask; no bands, so that one more band does not search again.
+
+    Args:
+        providers: by collection.
+        keys: the collections to search for.
+    """
     window = config.period(period)
-    held: dict[str, ProviderCollection] = {key: provider.collections[key] for key in sorted(config.collections)}
-    # what only describes the imagery is not of the search: rewording it must not ask the catalog again
-    asked = provider.model_copy(update={"collections": held, "licence": "", "attribution": ""})
-    return SearchSettings(tile=tile, start=window.start, end=window.end, provider=asked)
+    spans, asked = {}, {}
+    for key in sorted(keys):
+        provider, around = providers[key], timedelta(0)
+        if key in RADAR:
+            around = timedelta(math.ceil(config.collections[key].pair.nearest_days))
+        spans[key] = (window.start - around, window.end + around)
+        # What only describes the imagery is not of the search: rewording it must not ask the catalog again. Nor is how the files are
+        # opened, but for where they may be.
+        access = provider.access.model_copy(
+            update={
+                "rewrite": {},
+                "sign": None,
+                "buckets": {name: Bucket() for name in sorted(provider.access.buckets)},
+            }
+        )
+        held = {key: provider.collections[key]}
+        asked[key] = provider.model_copy(
+            update={"collections": held, "licence": "", "attribution": "", "access": access, "parallel": 1}
+        )
+    return SearchSettings(tile=tile, spans=spans, providers=asked)
+
+
+def access_settings(providers: Mapping[str, Provider]) -> dict[str, CollectionAccess]:
+    """How the assets of each collection are opened."""
+    return {
+        key: CollectionAccess(
+            access=provider.access, format=provider.collections[key].format, local=provider.kind == "local",
+            rewrite=provider.collections[key].rewrite, parallel=provider.parallel,
+        )
+        for key, provider in sorted(providers.items())
+    }  # fmt: skip
 
 
 def mask_settings(config: Config, tile: str) -> MaskSettings:
@@ -129,7 +191,8 @@ def crop_settings(config: Config, tile: str, period: str) -> CropSettings:
     window = config.period(period)
     return CropSettings(
         tile=tile, period=period, seed=config.seed, scenes=window.scenes, order=window.order,
-        limits=limits(config.mask, window), bands=ordered_bands(config),
+        limits=limits(config.mask, window), bands=ordered_bands(config), companions=companions_of(config),
+        quantities=config.quantities(),
     )  # fmt: skip
 
 
@@ -141,13 +204,24 @@ def ordered_bands(config: Config) -> dict[str, list[str]]:
     }
 
 
-def group_settings(config: Config, provider: Provider, tile: str) -> GroupSettings:
+def group_settings(config: Config, providers: Mapping[str, Provider], tile: str) -> GroupSettings:
     """For one tile: which periods and bands make its series, and whose imagery it is."""
-    name = config.provider if isinstance(config.provider, str) else str(config.provider.get("like", "local"))
+    origins = {
+        key: Origin(
+            provider=provider_name(config.collections[key].provider or config.provider), licence=provider.licence,
+            attribution=provider.attribution,
+        )
+        for key, provider in sorted(providers.items())
+    }  # fmt: skip
     return GroupSettings(
-        tile=tile, periods=[period.name for period in config.all_periods()], bands=ordered_bands(config), provider=name,
-        licence=provider.licence, attribution=provider.attribution,
+        tile=tile, periods=[period.name for period in config.all_periods()], bands=ordered_bands(config),
+        quantities=config.quantities(), origins=origins,
     )  # fmt: skip
+
+
+def provider_name(provider: str | dict[str, Any]) -> str:
+    """A provider's name, or whom a catalog of one's own is like."""
+    return provider if isinstance(provider, str) else str(provider.get("like", "local"))
 
 
 def index_settings(config: Config) -> IndexSettings:
