@@ -1,29 +1,51 @@
 """A STAC API on loopback that behaves as Earth Search does, its quirks included, and serves the scenes' files by HTTP Range.
 
-What it takes from the real service (stac-server): 10 items a page unless `limit` says otherwise, newest first, an opaque
-`next` token in the body of a POST link, a `next` link even on the last page, so that one more, empty page follows, and
-parameters that it does not know are ignored without a word. Faults are put in by hand, path by path.
+What it takes from the real service (stac-server on OpenSearch and Lambda): 10 items a page unless `limit` says otherwise,
+newest first, an opaque `next` token in the body of a POST link, a `next` link even on the last page, so that one more, empty
+page follows; parameters that it does not know, `filter` among them, are ignored without a word (Element84/earth-search#62);
+answers beyond 6 MB are a 502 (#17, #60); sorting by other than the default has no tie-breaker, so that pages repeat and lose
+items (stac-server#608); numbers that are asked for as texts are compared as texts. Faults are put in by hand, path by path,
+or dealt out by a plan.
 """
 
 import base64
 import copy
+import hashlib
 import json
 import re
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlencode
 
-from standin import StandIn
+from fault_plan import FaultPlan
+from standin_app import AppStandIn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+Item = dict[str, Any]
+
+_CORE = "https://api.stacspec.org/v1.0.0"
 _CONFORMS = [
-    "https://api.stacspec.org/v1.0.0/core",
-    "https://api.stacspec.org/v1.0.0/item-search",
-    "https://api.stacspec.org/v1.0.0/item-search#query",
-]
+    f"{_CORE}/core", f"{_CORE}/collections", f"{_CORE}/item-search", f"{_CORE}/item-search#query", f"{_CORE}/item-search#sort",
+    f"{_CORE}/ogcapi-features",
+]  # fmt: skip
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": lambda value, asked: value == asked,
+    "neq": lambda value, asked: value != asked,
+    "lt": lambda value, asked: value < asked,
+    "lte": lambda value, asked: value <= asked,
+    "gt": lambda value, asked: value > asked,
+    "gte": lambda value, asked: value >= asked,
+    "in": lambda value, asked: value in asked,
+    "startsWith": lambda value, asked: str(value).startswith(asked),
+    "endsWith": lambda value, asked: str(value).endswith(asked),
+    "contains": lambda value, asked: asked in str(value),
+}
 
 
 @dataclass
@@ -38,52 +60,75 @@ class Fault:
     body: bytes = b'{"message":"no"}'
     times: int = 10**9
     beyond: int = 0
+    headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
 
 
 @dataclass
-class StacServer(StandIn):
+class StacServer(AppStandIn):
     """A server of `items`, whose relative hrefs it completes, and of the files in `folder`.
 
     Attributes:
-        tile_query: whether `query` on grid:code is understood; ignored otherwise.
+        tile_query: whether `query` is understood; ignored otherwise.
+        operators: of `query`; others are answered with 400, as pgstac answers `in`.
+        ignored: further parameters of a search that are ignored (collections, bbox, datetime).
         overlap: items of each page that the next one repeats, as servers do that sort without a tie-break.
+        unstable: whether the default order changes from page to page, as it does for a `sortby`.
+        counts: whether answers say how many items match.
+        largest: bytes of an answer, beyond which it is a 502.
         faults: path (`/search`, `/files/<scene>/B02.tif`, …) → what it answers.
-        asked: how often each path was asked for; bodies: of every search.
+        bodies: of every search.
     """
 
-    items: list[dict[str, Any]]
+    items: list[Item]
     folder: Path
+    plan: FaultPlan | None = None
     tile_query: bool = True
+    operators: tuple[str, ...] = tuple(_COMPARISONS)
+    ignored: tuple[str, ...] = ()
     overlap: int = 0
+    unstable: bool = False
+    counts: bool = True
+    largest: int = 6_000_000
+    latency_s: float = 0.0
+    fails_for_s: float = 0.0
     faults: dict[str, Fault] = field(default_factory=dict)
-    asked: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
-    def handler(self) -> type[BaseHTTPRequestHandler]:
-        return _Handler
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/", lambda request: JSONResponse(self.landing())),
+                Route("/conformance", lambda request: JSONResponse({"conformsTo": _CONFORMS})),
+                Route("/collections", lambda request: JSONResponse({"collections": self._collections(), "links": []})),
+                Route("/collections/{collection}", self._collection),
+                Route("/collections/{collection}/items", self._items),
+                Route("/collections/{collection}/items/{item}", self._item),
+                Route("/search", self._search, methods=["GET", "POST"]),
+                Route("/files/{path:path}", self._file),
+            ]
+        )
 
     @property
     def url(self) -> str:
         """Root of the API."""
         return f"http://{self.address}"
 
-    def served(self) -> list[dict[str, Any]]:
-        """The items as the API gives them: asset hrefs are URLs of this server."""
-        items = [copy.deepcopy(item) for item in self.items]
-        for item in items:
+    def served(self, items: list[Item] | None = None) -> list[Item]:
+        """Items, or all, as the API gives them: relative hrefs of assets are completed to URLs of this server."""
+        copies = copy.deepcopy(self.items if items is None else items)
+        for item in copies:
             for asset in item["assets"].values():
-                asset["href"] = f"{self.url}/files/{asset['href']}"
-        return items
+                if "://" not in asset["href"] and not asset["href"].startswith("/"):
+                    asset["href"] = f"{self.url}/files/{asset['href']}"
+        return copies
 
-    def fault(self, path: str, first_byte: int) -> Fault | None:
-        """Count a request; the fault that is its answer, if there is one left."""
+    def spoilt(self, path: str, first_byte: int) -> tuple[int, dict[str, str], bytes] | None:
         with self.lock:
-            self.asked[path] += 1
             found = self.faults.get(path)
             if found is None or found.times <= 0 or first_byte < found.beyond:
                 return None
             found.times -= 1
-            return found
+            return found.status, found.headers, found.body
 
     def landing(self) -> dict[str, Any]:
         """The root document."""
@@ -100,98 +145,121 @@ class StacServer(StandIn):
     def search(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One page."""
         self.bodies.append(asked)
-        found = [item for item in self.served() if self._matches(item, asked)]
-        found.sort(key=lambda item: (item["properties"]["datetime"], item["id"]), reverse=True)
+        found = [item for item in self.items if self._matches(item, asked)]
+        found.sort(key=lambda item: (item["id"], item["collection"]))
+        found.sort(key=lambda item: _time(item["properties"]["datetime"]), reverse=True)
+        if self.unstable or "sortby" in asked:
+            found.sort(key=lambda item: hashlib.blake2b(f"{len(self.bodies)}{item['id']}".encode()).digest())
         start = int(base64.urlsafe_b64decode(asked["next"])) if "next" in asked else 0
-        page = found[start : start + int(asked.get("limit", 10))]
+        page = self.served(found[start : start + int(asked.get("limit", 10))])
         links = []
         if page:
             onward = max(start + 1, start + len(page) - (self.overlap if start + len(page) < len(found) else 0))
             token = base64.urlsafe_b64encode(str(onward).encode()).decode()
             body = {**asked, "next": token}
             links = [{"rel": "next", "href": f"{self.url}/search", "method": "POST", "merge": False, "body": body}]
+        counted = {"numberMatched": len(found), "context": {"limit": 10, "matched": len(found), "returned": len(page)}}
         return {
-            "type": "FeatureCollection", "features": page, "links": links, "numberMatched": len(found),
-            "numberReturned": len(page), "context": {"limit": 10, "matched": len(found), "returned": len(page)},
+            "type": "FeatureCollection", "stac_version": "1.0.0", "features": page, "links": links,
+            "numberReturned": len(page), **(counted if self.counts else {}),
         }  # fmt: skip
 
-    def _matches(self, item: dict[str, Any], asked: dict[str, Any]) -> bool:
+    def _matches(self, item: Item, asked: dict[str, Any]) -> bool:
+        asked = {name: value for name, value in asked.items() if name not in self.ignored}
         if asked.get("collections") and item["collection"] not in asked["collections"]:
+            return False
+        if asked.get("ids") and item["id"] not in asked["ids"]:
             return False
         if box := asked.get("bbox"):
             west, south, east, north = item["bbox"]
             if west > box[2] or east < box[0] or south > box[3] or north < box[1]:
                 return False
         if span := asked.get("datetime"):
-            first, last = (datetime.fromisoformat(end) for end in span.split("/"))
-            if not first <= datetime.fromisoformat(item["properties"]["datetime"]).astimezone(UTC) <= last:
+            first, last = (_time(end) for end in span.split("/"))
+            if not first <= _time(item["properties"]["datetime"]) <= last:
                 return False
-        wanted = asked.get("query", {}).get("grid:code", {}).get("in") if self.tile_query else None
-        return wanted is None or item["properties"]["grid:code"] in wanted
+        return not self.tile_query or all(
+            _compares(item["properties"].get(name), operator, value)
+            for name, wanted in asked.get("query", {}).items()
+            for operator, value in wanted.items()
+        )
 
+    def _page(self, asked: dict[str, Any]) -> Response:
+        strange = {operator for wanted in asked.get("query", {}).values() for operator in wanted} - set(self.operators)
+        if strange:
+            return JSONResponse({"code": "BadRequest", "description": f"no operator {strange}"}, 400)
+        body = json.dumps(self.search(asked)).encode()
+        if len(body) > self.largest:
+            return JSONResponse({"message": "Internal server error"}, 502)
+        return Response(body, media_type="application/geo+json")
 
-class _Handler(BaseHTTPRequestHandler):
-    stand_in: StacServer
-    protocol_version = "HTTP/1.1"
+    async def _search(self, request: Request) -> Response:
+        if request.method == "POST":
+            return self._page(json.loads(await request.body()))
+        return self._by_get(dict(request.query_params), "/search")
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silence: pytest shows what fails."""
+    def _by_get(self, given: dict[str, Any], path: str, **more: Any) -> Response:
+        """A page asked for, and going on, by GET."""
+        asked: dict[str, Any] = {**given, **more}
+        if isinstance(asked.get("collections"), str):
+            asked["collections"] = asked["collections"].split(",")
+        if isinstance(asked.get("bbox"), str):
+            asked["bbox"] = [float(edge) for edge in asked["bbox"].split(",")]
+        if isinstance(asked.get("query"), str):
+            asked["query"] = json.loads(asked["query"])
+        page = self.search(asked)
+        for link in page["links"]:
+            query = urlencode({**given, "next": link["body"]["next"]})
+            link |= {"href": f"{self.url}{path}?{query}", "method": "GET"}
+            del link["body"]
+        return JSONResponse(page, media_type="application/geo+json")
 
-    def _answer(self, status: int, body: bytes, kind: str = "application/json", **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+    def _collections(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "type": "Collection", "stac_version": "1.0.0", "id": name, "description": name, "license": "other", "links": [],
+                "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+            }
+            for name in sorted({item["collection"] for item in self.items})
+        ]  # fmt: skip
 
-    def _faulty(self, path: str) -> bool:
-        ranged = re.match(r"bytes=(\d+)", self.headers.get("Range", ""))
-        found = self.stand_in.fault(path, int(ranged[1]) if ranged else 0)
-        if found is not None:
-            self._answer(found.status, found.body)
-        return found is not None
+    async def _collection(self, request: Request) -> Response:
+        found = [one for one in self._collections() if one["id"] == request.path_params["collection"]]
+        return JSONResponse(found[0]) if found else JSONResponse({"code": "NotFound"}, 404)
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        path = urlsplit(self.path).path
-        if not self._faulty(path):
-            self._answer(200, json.dumps(self.stand_in.search(asked)).encode(), "application/geo+json")
+    async def _items(self, request: Request) -> Response:
+        name = request.path_params["collection"]
+        return self._by_get(dict(request.query_params), f"/collections/{name}/items", collections=[name])
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
+    async def _item(self, request: Request) -> Response:
+        wanted = (request.path_params["collection"], request.path_params["item"])
+        found = [item for item in self.items if (item["collection"], item["id"]) == wanted]
+        return JSONResponse(self.served(found)[0]) if found else JSONResponse({"code": "NotFound"}, 404)
 
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        if self._faulty(parts.path):
-            return
-        if parts.path in ("", "/"):
-            self._answer(200, json.dumps(self.stand_in.landing()).encode())
-        elif parts.path == "/search":
-            given = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            asked: dict[str, Any] = {**given, "collections": given.get("collections", "").split(",")}
-            if "bbox" in given:
-                asked["bbox"] = [float(edge) for edge in given["bbox"].split(",")]
-            self._answer(200, json.dumps(self.stand_in.search(asked)).encode(), "application/geo+json")
-        elif parts.path.startswith("/files/"):
-            self._file(self.stand_in.folder / parts.path.removeprefix("/files/"))
-        else:
-            self._answer(404, b'{"code":"NotFound"}')
-
-    def _file(self, path: Path) -> None:
+    async def _file(self, request: Request) -> Response:
+        path = self.folder / request.path_params["path"]
         if not path.is_file():
-            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>", "application/xml")
-            return
+            return Response(b"<Error><Code>NoSuchKey</Code></Error>", 404, media_type="application/xml")
         data = path.read_bytes()
-        ranged = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if ranged is None:
-            self._answer(200, data, "image/tiff", Accept_Ranges="bytes")
-            return
-        first, last = int(ranged[1]), min(int(ranged[2] or len(data)), len(data) - 1)
+        ranged = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+        told = {"accept-ranges": "bytes"}
+        if ranged is None or not any(ranged.groups()):
+            return Response(data, headers=told, media_type="image/tiff")
+        last = min(int(ranged[2] or len(data)), len(data) - 1) if ranged[1] else len(data) - 1
+        first = int(ranged[1]) if ranged[1] else max(0, len(data) - int(ranged[2]))
         if first >= len(data):
-            self._answer(416, b"", Content_Range=f"bytes */{len(data)}")
-            return
-        part = data[first : last + 1]
-        self._answer(206, part, "image/tiff", Accept_Ranges="bytes", Content_Range=f"bytes {first}-{last}/{len(data)}")
+            return Response(b"", 416, headers={"content-range": f"bytes */{len(data)}"})
+        told["content-range"] = f"bytes {first}-{last}/{len(data)}"
+        return Response(data[first : last + 1], 206, headers=told, media_type="image/tiff")
+
+
+def _time(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp).astimezone(UTC)
+
+
+def _compares(value: Any, operator: str, asked: Any) -> bool:
+    if value is None:
+        return False
+    if isinstance(asked, str) and isinstance(value, (int, float)):
+        value = str(value)
+    return _COMPARISONS[operator](value, asked)

@@ -1,155 +1,311 @@
-"""A STAC API and HTTP: the same dataset as from a local catalog, patience with what passes, and no dataset changed by an outage."""
+"""Searching a STAC API: whole answers whatever passes, one clear error for what stays, nothing taken on trust."""
 
 import json
-from collections.abc import Callable, Iterator
-from datetime import date
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
+from fault_plan import ON_API, FaultPlan
+from searching import QUICK, boxes, ids, item_of, provider, search, year_of
 from stac_server import Fault, StacServer
 
-import tilewright.catalog.find as find
-import tilewright.imagery.gdal as gdal
-import tilewright.imagery.patience as patience
-from conftest import SOUTH_BOX, config_of
-from harness import ROOT
+import tilewright.catalog.api as api
+from tilewright.catalog.api import Patience
 from tilewright.errors import TilewrightError
-from tilewright.rules import DatasetConfig
-from tilewright.stages.cells import make_cells
-from tilewright.stages.crop import make_crop
-from tilewright.stages.mask import make_mask
-from tilewright.stages.search import make_search
-from tilewright.store import read_table
 
-TILE = "35JQG"
-NEWEST, NEXT = "S2B_35JQG_20191128_0_L2A", "S2B_35JQG_20190731_0_L2A"
+TILE = "32TNT"
+SCENES = year_of(TILE, 12)
+AROUND = [*year_of("32TNS", 6), *(item | {"id": f"{item['id']}-c", "collection": "other"} for item in SCENES)]
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of hundredths of seconds instead of seconds, and GDAL's own tries two instead of four; ours as many as ever."""
-    import urllib3.util
-
-    monkeypatch.setattr(patience, "WAIT_S", 0.01)
-    monkeypatch.setitem(gdal._ENV, "GDAL_HTTP_RETRY_DELAY", 0.01)
-    monkeypatch.setitem(gdal._ENV, "GDAL_HTTP_MAX_RETRY", 1)
-    monkeypatch.setattr(urllib3.util.Retry, "get_backoff_time", lambda self: 0.01)
+def hurried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Waits of hundredths of seconds; slots in a folder of the test."""
+    monkeypatch.setattr(api, "PATIENCE", QUICK)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def server(world: Path) -> Iterator[StacServer]:
-    """All items of the world; dozens more of other tiles and collections around them."""
-    items = json.loads((world / "catalog.json").read_text())["features"]
-    others = [{**item, "id": f"{item['id']}-l1c", "collection": "sentinel-2-l1c"} for item in items]
-    with StacServer([*items, *others], world) as made:
+def server(tmp_path: Path) -> Iterator[StacServer]:
+    with StacServer([*SCENES, *AROUND], tmp_path) as made:
         yield made
 
 
-@pytest.fixture
-def dataset(world: Path, server: StacServer) -> Callable[..., DatasetConfig]:
-    """The config of one tile, read from the server or (`local`) from a catalog with the same items."""
-
-    def made(local: Path | None = None, **provider: Any) -> DatasetConfig:
-        config = config_of(world, "")
-        config |= {
-            "aoi": {"bbox": list(SOUTH_BOX)}, "collections": {"s2_l2a": {"bands": ["B02", "B11"]}}, "mask": {"max_bad": 0.25},
-            "periods": [{"name": "year", "start": "2019-01-01", "end": "2019-12-31", "scenes": 1, "order": "latest"}],
-            "provider": {"like": "earth-search", "url": server.url, "page_size": 10, **provider},
-        }  # fmt: skip
-        if local is not None:
-            local.write_text(json.dumps({"type": "FeatureCollection", "features": server.served()}))
-            config["provider"] = {"like": "earth-search", "path": str(local)}
-        return DatasetConfig.load(config, ROOT)
-
-    return made
+def test_an_api_gives_what_a_local_catalog_gives(server: StacServer, tmp_path: Path):
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": server.served()}))
+    of = provider(server.url)
+    local = of.model_copy(update={"kind": "local", "path": str(path)})
+    assert search(of) == search(local)
+    assert ids(search(of)) == ids(SCENES)
 
 
-def search(config: DatasetConfig, output: Path) -> Path:
-    from tilewright.config.settings import SearchSettings, parsed
-
-    make_search(parsed(SearchSettings, config.settings("search", tile=TILE, period="year")), output)
-    return output
-
-
-def test_an_api_gives_the_scenes_of_a_local_catalog_byte_for_byte(dataset, server: StacServer, tmp_path: Path):
-    one = search(dataset(), tmp_path / "api.parquet")
-    two = search(dataset(local=tmp_path / "items.json"), tmp_path / "local.parquet")
-    assert one.read_bytes() == two.read_bytes()
-    assert len(read_table(one)) == 6
-    asked = server.bodies[0]
-    assert asked["collections"] == ["sentinel-2-l2a"] and asked["limit"] == 10
-    assert asked["query"] == {"grid:code": {"in": ["MGRS-35JQG"]}}
-    assert "sortby" not in asked and "filter" not in asked
+def test_one_search_asks_for_collection_box_days_and_tile_and_for_no_order(server: StacServer):
+    search(provider(server.url))
+    first, last = server.bodies
+    assert {key: first[key] for key in ("collections", "limit", "query")} == {
+        "collections": ["sentinel-2-l2a"], "limit": 100, "query": {"grid:code": {"eq": f"MGRS-{TILE}"}},
+    }  # fmt: skip
+    assert first["datetime"] == "2021-01-01T00:00:00Z/2022-01-01T00:00:00Z" and first["bbox"] == list(boxes(TILE)[0])
+    assert not {"sortby", "filter", "fields"} & set(first)
+    assert last == {**first, "next": last["next"]}, "the empty page that Earth Search has at the end"
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 6])
-def test_pages_of_any_size_end_and_repeated_items_count_once(size: int, dataset, server: StacServer, tmp_path: Path):
-    expected = search(dataset(local=tmp_path / "items.json"), tmp_path / "local.parquet").read_bytes()
-    server.overlap = size // 2
-    assert search(dataset(page_size=size), tmp_path / "api.parquet").read_bytes() == expected
-    assert len(server.bodies) >= 6 / size + 1, "an empty page comes last"
+@pytest.mark.parametrize(("operators", "asked"), [(("eq", "in"), 1), (("eq",), 2)])
+def test_both_spellings_of_a_tile_are_found(operators: tuple[str, ...], asked: int, server: StacServer):
+    """pgstac knows no `in` in queries, and answers 400."""
+    server.operators = operators
+    padded = item_of("01KAB", date(2021, 7, 1), 1, **{"grid:code": "MGRS-01KAB"})
+    server.items = [item_of("01KAB", date(2021, 7, 1)), padded]
+    assert len(search(provider(server.url), "01KAB")) == 2
+    first_box = [body for body in server.bodies if body["bbox"] == list(boxes("01KAB")[0]) and "next" not in body]
+    assert len(first_box) == asked
 
 
-def test_an_api_that_ignores_the_tile_gives_the_tiles_scenes_all_the_same(dataset, server: StacServer, tmp_path: Path):
-    strange = json.loads(json.dumps(server.items[0]))
-    own = next(item for item in server.items if item["id"][4:9] == TILE)
-    strange |= {
-        "id": "neighbour",
-        "bbox": own["bbox"],
-        "geometry": own["geometry"],
-    }  # of another tile, on the same ground
-    server.items.append(strange)
-    server.tile_query = False
-    expected = search(dataset(local=tmp_path / "items.json"), tmp_path / "local.parquet").read_bytes()
-    for tile_query in (True, False):
-        assert search(dataset(tile_query=tile_query), tmp_path / "api.parquet").read_bytes() == expected
-    assert any("query" in body for body in server.bodies) and any("query" not in body for body in server.bodies)
+def test_a_cql2_filter_is_asked_for_as_such(server: StacServer):
+    search(provider(server.url, filter={"by": "cql2", "property": "s2:mgrs_tile", "values": ["{tile}"]}))
+    assert server.bodies[0]["filter"] == {"op": "in", "args": [{"property": "s2:mgrs_tile"}, [TILE]]}
+    assert server.bodies[0]["filter-lang"] == "cql2-json" and "query" not in server.bodies[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "counts"), [(1, True), (2, True), (5, True), (12, True), (13, True), (4, False), (12, False)]
+)
+def test_pages_of_any_size_end_and_repeated_items_count_once(size: int, counts: bool, server: StacServer):
+    server.overlap, server.counts = size // 2, counts
+    assert search(provider(server.url, page_size=size)) == search(provider(server.url))
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_an_order_that_changes_between_pages_loses_nothing(
+    counts: bool, server: StacServer, caplog: pytest.LogCaptureFixture
+):
+    server.unstable, server.counts = True, counts
+    assert ids(search(provider(server.url, page_size=5))) == ids(SCENES)
+    assert "pages are not whole" in caplog.text
+
+
+def test_a_link_to_the_next_page_may_be_merged_or_a_get(server: StacServer, monkeypatch: pytest.MonkeyPatch):
+    answer = server.search
+    for link in (
+        lambda link: {**link, "merge": True, "body": {"next": link["body"]["next"]}},
+        lambda link: {"rel": "next", "href": f"{server.url}/search?{_as_get(link['body'])}"},
+        lambda link: {"rel": "next", "method": "GET", "href": f"/search?{_as_get(link['body'])}"},
+    ):
+
+        def linked(asked: dict[str, Any], link: Any = link) -> dict[str, Any]:
+            page = answer(asked)
+            if "method" in asked:  # asked for by GET: the stand-in makes such a link itself
+                return page
+            return page | {
+                "links": [link(one) if isinstance(asked.get("limit"), int) else one for one in page["links"]]
+            }
+
+        monkeypatch.setattr(server, "search", linked)
+        assert ids(search(provider(server.url, page_size=10))) == ids(SCENES)
+
+
+def _as_get(body: dict[str, Any]) -> str:
+    from urllib.parse import urlencode
+
+    told = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in body.items()}
+    return urlencode(told | {key: ",".join(map(str, told[key])) for key in ("collections", "bbox")})
+
+
+@pytest.mark.parametrize("size", [5, 100])
+def test_an_api_that_offers_get_alone_is_asked_so(size: int, server: StacServer, monkeypatch: pytest.MonkeyPatch):
+    landing = server.landing()
+    landing["links"] = [link for link in landing["links"] if link.get("method") != "POST"]
+    monkeypatch.setattr(server, "landing", lambda: landing)
+    assert ids(search(provider(server.url, page_size=size))) == ids(SCENES)
+    assert {body["limit"] for body in server.bodies} == {str(size)}
+
+
+# -- what passes ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("path", ["/", "/search"])
-def test_what_passes_is_asked_again(path: str, status: int, dataset, server: StacServer, tmp_path: Path):
-    server.faults[path] = Fault(status, times=3)
-    assert len(read_table(search(dataset(page_size=2), tmp_path / "scenes.parquet"))) == 6
+def test_what_passes_is_asked_again(path: str, status: int, server: StacServer):
+    server.faults[path] = Fault(status, times=5)
+    assert ids(search(provider(server.url))) == ids(SCENES)
     assert server.faults[path].times == 0
+
+
+@pytest.mark.parametrize("kind", ON_API)
+def test_each_kind_of_fault_three_times_for_every_request(kind: str, server: StacServer):
+    server.plan = FaultPlan(seed=1, share=1.0, on_api=(kind,), stall_s=0.4, after_s=0)
+    assert ids(search(provider(server.url, page_size=20))) == ids(SCENES)
+    assert server.failed[kind] >= 3 * 3, "the root, a page and the empty page"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_mix_of_faults_loses_nothing(seed: int, server: StacServer):
+    server.plan = FaultPlan(seed, share=0.4, stall_s=0.4, after_s=0)
+    assert ids(search(provider(server.url, page_size=1))) == ids(SCENES)
+    assert len(server.failed) > 2
+
+
+def test_a_plan_of_faults_is_the_same_at_every_run():
+    def dealt(seed: int) -> list[str | None]:
+        plan = FaultPlan(seed, share=0.3, longest=2)
+        return [plan.fault(f"GET /{number % 50}", api=True) for number in range(1000)]
+
+    assert dealt(1) == dealt(1) != dealt(2)
+    assert 0.2 < sum(map(bool, dealt(1))) / 1000 < 0.3, "a few less than the share, because of `longest`"
+    assert set(dealt(1)) == {None, *ON_API}
+    runs = [[bool(fault) for fault in dealt(1)[number::50]] for number in range(50)]
+    assert not any(run[at : at + 3] == [True] * 3 for run in runs for at in range(20))
+
+
+def test_patience_is_for_more_than_a_minute_and_not_for_ever():
+    patience = Patience()
+    waits = [patience.wait(attempt) for attempt in range(1, patience.tries)]
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert 60 < patience.least_s < sum(waits) < 180
+    assert max(patience.asked_s, patience.answer_s) * patience.tries < 3600
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("100000", 4000, 4000),
+        (format_datetime(datetime.now(UTC) + timedelta(hours=1)), 3000, 3600),
+        (format_datetime(datetime.now(UTC) + timedelta(days=9)), 4000, 4000),
+        (format_datetime(datetime.now(UTC) - timedelta(days=9)), 0, 1.25),
+        ("soon", 0, 1.25),
+        ("-3", 0, 1.25),
+    ],
+)
+def test_retry_after_is_heeded_but_not_for_ever(
+    told: str, least: float, most: float, server: StacServer, monkeypatch: pytest.MonkeyPatch
+):
+    waited: list[float] = []
+    monkeypatch.setattr(api, "PATIENCE", Patience(asked_s=4000, sleep=waited.append))
+    server.faults["/search"] = Fault(429, times=1, headers={"Retry-After": told})
+    assert len(search(provider(server.url))) == 12
+    (wait,) = waited
+    assert least <= wait <= most
+
+
+def test_an_answer_that_drips_does_not_last_for_ever(monkeypatch: pytest.MonkeyPatch):
+    over = threading.Event()
+
+    class Drips(BaseHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            while not over.wait(0.02):  # never silent for long
+                self.wfile.write(b" ")
+
+    monkeypatch.setattr(api, "PATIENCE", Patience(tries=2, wait_s=0.01, silence_s=0.2, answer_s=0.3))
+    dripping = ThreadingHTTPServer(("127.0.0.1", 0), Drips)
+    threading.Thread(target=dripping.serve_forever, daemon=True).start()
+    began = datetime.now()
+    with pytest.raises(TilewrightError, match="no whole answer in"):
+        search(provider(f"http://127.0.0.1:{dripping.server_address[1]}"))
+    assert (datetime.now() - began).total_seconds() < 3
+    over.set()
+    dripping.shutdown()
+    dripping.server_close()
+
+
+# -- what does not pass -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("path", "fault", "why"),
     [
-        ("/search", Fault(502), ""),
-        ("/search", Fault(429), ""),
-        ("/", Fault(503), ""),
-        ("/search", Fault(400, b'{"code":"BadRequest","description":"bbox is bad"}'), "bbox is bad"),
-        ("/search", Fault(200, b"<html>maintenance</html>"), ""),
+        ("/search", Fault(502), "HTTP 502"),
+        ("/search", Fault(429), "HTTP 429"),
+        ("/", Fault(503), "HTTP 503"),
+        ("/search", Fault(200, b"<html>maintenance</html>"), "maintenance"),
         ("/search", Fault(200, b'{"message":"Forbidden"}'), "Forbidden"),
         ("/search", Fault(200, b'["no"]'), "no STAC document"),
-        ("/", Fault(200, b"<html>maintenance</html>"), ""),
+        ("/", Fault(200, b"<html>maintenance</html>"), "maintenance"),
     ],
-    ids=["502", "429", "no landing", "bad request", "a page of words", "JSON of an error", "a list", "landing of words"],
+    ids=["502", "429", "no landing", "a page of words", "JSON of an error", "a list", "landing of words"],
 )  # fmt: skip
-def test_a_server_that_keeps_failing_is_one_error_and_no_file(
-    path: str, fault: Fault, why: str, dataset, server: StacServer, tmp_path: Path
-):
+def test_a_server_that_keeps_failing_is_one_error(path: str, fault: Fault, why: str, server: StacServer):
     server.faults[path] = fault
     with pytest.raises(TilewrightError) as raised:
-        search(dataset(), tmp_path / "out" / "scenes.parquet")
+        search(provider(server.url))
     message = str(raised.value)
-    assert (
-        f"tile {TILE}, 2019-01-01 to 2019-12-31" in message
-        and server.url in message
-        and "run again" in message
-        and why in message
-    )
-    assert "\n" not in message and not (tmp_path / "out").exists()
-    if fault.status in (502, 429, 503):
-        assert server.asked[path] == find._RETRIES + 1
+    for words in (f"tile {TILE}, 2021-01-01 to 2021-12-31", server.url, "nothing was written: run again", why):
+        assert words in message
+    assert "\n" not in message
+    assert QUICK.tries <= server.asked[path] <= QUICK.tries + 2, "and two looks whether the server is up at all"
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "why"),
+    [
+        ("/search", Fault(400, b'{"code":"BadRequest","description":"bbox is bad"}'), "bbox is bad"),
+        ("/search", Fault(401), "HTTP 401"),
+        ("/", Fault(404), "HTTP 404"),
+        (
+            "/",
+            Fault(200, b'{"type":"Catalog","stac_version":"1.0.0","id":"static","description":"x","links":[]}'),
+            "SEARCH",
+        ),
+        ("/search", Fault(200, b'{"features":[{"id":"x"}]}'), "cannot be read"),
+        ("/search", Fault(200, b'{"features":3}'), "cannot be read"),
+        ("/search", Fault(302, b"", headers={"Location": "/elsewhere"}), "redirects POST"),
+        ("/search", Fault(307, b"", headers={"Location": "http://evil.example/search"}), "another host, evil.example"),
+        ("/", Fault(301, b"", headers={"Location": "https://evil.example/"}), "another host, evil.example"),
+    ],
+)
+def test_what_does_not_pass_is_not_asked_again(path: str, fault: Fault, why: str, server: StacServer):
+    server.faults[path] = fault
+    with pytest.raises(TilewrightError, match="nothing was written") as raised:
+        search(provider(server.url))
+    assert why in str(raised.value) and server.asked[path] == 1
+
+
+def test_a_redirect_on_the_same_host_is_followed(server: StacServer):
+    server.faults["/search"] = Fault(307, b"", times=1, headers={"Location": "/search?moved=1"})
+    assert ids(search(provider(server.url))) == ids(SCENES)
+
+
+@pytest.mark.parametrize("rel", ["search", "root"])
+def test_a_link_to_another_host_is_not_followed(rel: str, server: StacServer, monkeypatch: pytest.MonkeyPatch):
+    landing = server.landing()
+    for link in (one for one in landing["links"] if one["rel"] == rel):
+        link["href"] = link["href"].replace(server.address, "evil.example")
+    monkeypatch.setattr(server, "landing", lambda: landing)
+    with pytest.raises(TilewrightError, match=r"links lead to another host, evil\.example"):
+        search(provider(server.url))
+
+
+def test_links_behind_a_proxy_are_asked_for_at_the_front(server: StacServer, monkeypatch: pytest.MonkeyPatch):
+    inner = json.loads(json.dumps(server.landing()).replace(server.address, "127.0.0.1:9"))
+    monkeypatch.setattr(server, "landing", lambda: inner)
+    assert ids(search(provider(server.url))) == ids(SCENES)
+
+
+def test_an_api_that_is_not_there_is_one_error():
+    with pytest.raises(TilewrightError, match=r"at http://127\.0\.0\.1:9 failed: .*Connection refused"):
+        search(provider("http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "earth-search.aws.element84.com/v1", "https://"])
+def test_a_url_that_is_none_is_told(url: str):
+    with pytest.raises(TilewrightError, match=r"is no address; nothing was written: write the provider's url as https"):
+        search(provider(url))
 
 
 def test_a_failure_after_the_first_page_gives_no_part_of_the_answer(
-    dataset, server: StacServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: StacServer, monkeypatch: pytest.MonkeyPatch
 ):
     answer = server.search
 
@@ -159,210 +315,48 @@ def test_a_failure_after_the_first_page_gives_no_part_of_the_answer(
         return answer(asked)
 
     monkeypatch.setattr(server, "search", second_page_fails)
-    config = dataset(page_size=2)
     with pytest.raises(TilewrightError, match="search of sentinel-2-l2a"):
-        search(config, tmp_path / "scenes.parquet")
-    assert not (tmp_path / "scenes.parquet").exists()
+        search(provider(server.url, page_size=10))
 
 
-def test_a_server_that_loses_items_between_pages_is_found_out(
-    dataset, server: StacServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_server_that_loses_items_is_found_out(server: StacServer, monkeypatch: pytest.MonkeyPatch):
     answer = server.search
 
-    def skipping(asked: dict[str, Any]) -> dict[str, Any]:
+    def without_the_last(asked: dict[str, Any]) -> dict[str, Any]:
         page = answer(asked)
-        if "next" in asked:
-            page["features"] = page["features"][1:]
-        return page
+        return page | {"features": [one for one in page["features"] if one["id"] != SCENES[-1]["id"]]}
 
-    monkeypatch.setattr(server, "search", skipping)
-    with pytest.raises(TilewrightError, match="gave 4 of the 6 items"):
-        search(dataset(page_size=2), tmp_path / "scenes.parquet")
+    monkeypatch.setattr(server, "search", without_the_last)
+    with pytest.raises(TilewrightError, match="gave 0 of the 1 items that it says match"):
+        search(provider(server.url))
 
 
-def test_an_api_that_is_not_there_is_one_error(dataset, tmp_path: Path):
-    with pytest.raises(TilewrightError, match=r"http://127\.0\.0\.1:9"):
-        search(dataset(url="http://127.0.0.1:9"), tmp_path / "scenes.parquet")
+# -- too much ---------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_found_is_an_empty_table(dataset, server: StacServer, tmp_path: Path):
-    server.items = []
-    assert len(read_table(search(dataset(), tmp_path / "scenes.parquet"))) == 0
-
-
-# -- pixels over HTTP -------------------------------------------------------------------------------------------------
-
-
-class Pixels:
-    """Cells, mask and crop of the tile in a folder."""
-
-    def __init__(self, config: DatasetConfig, folder: Path) -> None:
-        from tilewright.config.cell_settings import CellsSettings
-        from tilewright.config.settings import parsed
-
-        self.config, self.folder = config, folder
-        folder.mkdir()
-        make_cells(TILE, parsed(CellsSettings, config.settings("cells", tile=TILE)), folder / "cells.parquet")
-        search(config, folder / "scenes.parquet")
-
-    def paths(self, *names: str) -> list[Path]:
-        return [self.folder / name for name in names]
-
-    def mask(self) -> "Pixels":
-        from tilewright.config.settings import MaskSettings, parsed
-
-        settings = parsed(MaskSettings, self.config.settings("mask", tile=TILE))
-        make_mask(
-            *self.paths("cells.parquet", "scenes.parquet"), settings, *self.paths("masks.parquet", "masks.traffic.json")
-        )
-        return self
-
-    def crop(self) -> "Pixels":
-        from tilewright.config.settings import CropSettings, parsed
-
-        settings = parsed(CropSettings, self.config.settings("crop", tile=TILE, period="year"))
-        inputs = self.paths("cells.parquet", "scenes.parquet", "masks.parquet")
-        make_crop(*inputs, settings, *self.paths("patches.zarr.zip", "selection.parquet", "patches.traffic.json"))
-        return self
-
-    def bytes(self) -> list[bytes]:
-        return [
-            (self.folder / name).read_bytes() for name in ("masks.parquet", "selection.parquet", "patches.zarr.zip")
-        ]
-
-    @property
-    def selection(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "selection.parquet")
-
-    def nothing_half_written(self) -> bool:
-        return not list(self.folder.rglob("*.part")) and not (self.folder / "patches.zarr.zip").exists()
-
-
-def asset(scene: str, name: str) -> str:
-    return f"/files/{scene}/{name}.tif"
-
-
-@pytest.fixture
-def truth(dataset, tmp_path: Path) -> list[bytes]:
-    """What the undisturbed server gives."""
-    return Pixels(dataset(), tmp_path / "truth").mask().crop().bytes()
-
-
-def test_pixels_come_through_http_as_from_the_disk(
-    dataset, world: Path, server: StacServer, truth: list[bytes], tmp_path: Path
+@pytest.mark.parametrize("status", [502, 413, 504])
+def test_what_is_too_much_for_the_server_is_asked_for_in_parts(
+    status: int, server: StacServer, monkeypatch: pytest.MonkeyPatch
 ):
-    for item in server.items:
-        for each in item["assets"].values():
-            each["href"] = str(world / each["href"])
-    local = tmp_path / "files.json"
-    local.write_text(json.dumps({"type": "FeatureCollection", "features": server.items}))
-    config = config_of(world, "")
-    config |= {
-        **dataset().config.model_dump(mode="json", exclude_none=True),
-        "provider": {"like": "earth-search", "path": str(local)},
-    }
-    masks, selection, patches = Pixels(DatasetConfig.load(config, ROOT), tmp_path / "disk").mask().crop().bytes()
-    assert [masks, selection] == truth[:2]
-    # a scene's digest holds its hrefs; all pixels are the same
-    assert len(patches) == len(truth[2])
+    """Spans of more than two months fail: 413 says so, of others a small request shows that the server is up."""
+    answer = server.search
+
+    def heavy(asked: dict[str, Any]) -> dict[str, Any]:
+        first, last = (datetime.fromisoformat(end) for end in asked["datetime"].split("/"))
+        if last - first > timedelta(days=60):
+            server.faults["/search"] = Fault(status, times=0 if status == 413 else 2)
+            raise RuntimeError("too heavy")  # the first failure: 500
+        return answer(asked)
+
+    monkeypatch.setattr(server, "search", heavy)
+    assert ids(search(provider(server.url))) == ids(SCENES)
 
 
-@pytest.mark.parametrize("status", [404, 410])
-@pytest.mark.parametrize("name", ["SCL", "B02"])
-def test_a_file_that_is_gone_is_recorded_and_the_next_scene_serves(
-    name: str, status: int, dataset, server: StacServer, tmp_path: Path
-):
-    server.faults[asset(NEWEST, name)] = Fault(status)
-    made = Pixels(dataset(), tmp_path / "made").mask().crop()
-    newest = made.selection[made.selection["scene_id"] == NEWEST]
-    assert set(newest["status"]) == {"refused"}
-    assert all(reason.startswith(f"broken: {name} is gone") for reason in newest["reason"])
-    assert set(made.selection[made.selection["status"] == "used"]["scene_id"]) == {NEXT}
-
-
-@pytest.mark.parametrize("beyond", [0, 16384], ids=["at the opening", "half way"])
-@pytest.mark.parametrize("status", [403, 429, 500, 503])
-def test_what_passes_is_read_again_and_changes_nothing(
-    status: int, beyond: int, dataset, server: StacServer, truth: list[bytes], tmp_path: Path
-):
-    for name in ("SCL", "B02"):
-        server.faults[asset(NEWEST, name)] = Fault(status, times=3, beyond=beyond)
-    assert Pixels(dataset(), tmp_path / "made").mask().crop().bytes() == truth
-    assert server.faults[asset(NEWEST, "B02")].times == 0, "the retries reached the server"
-
-
-# a file of classes is so small that it comes whole with its opening
-@pytest.mark.parametrize(
-    ("name", "beyond"), [("SCL", 0), ("B02", 0), ("B02", 16384)], ids=["SCL", "B02", "B02 half way"]
-)
-@pytest.mark.parametrize("status", [403, 429, 503])
-def test_an_outage_fails_the_job_and_changes_no_dataset(
-    name: str, status: int, beyond: int, dataset, server: StacServer, tmp_path: Path
-):
-    server.faults[asset(NEWEST, name)] = Fault(status, beyond=beyond)
-    made = Pixels(dataset(), tmp_path / "made")
-    with pytest.raises(TilewrightError) as raised:
-        made.mask().crop()
-    message = str(raised.value)
-    assert (
-        f"scene {NEWEST}, asset {name}" in message
-        and "run again when the provider answers" in message
-        and "\n" not in message
-    )
-    assert (name == "B02") == (made.folder / "masks.parquet").exists()
-    assert made.nothing_half_written()
-
-
-def test_a_host_that_refuses_is_an_outage(dataset, server: StacServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    served = server.served
-
-    def elsewhere() -> list[dict[str, Any]]:
-        items = served()
-        for item in items:
-            item["assets"]["blue"]["href"] = f"http://127.0.0.1:9/{item['id']}/B02.tif"
-        return items
-
-    monkeypatch.setattr(server, "served", elsewhere)
-    made = Pixels(dataset(), tmp_path / "made").mask()
-    with pytest.raises(TilewrightError, match=r"asset B02: http://127\.0\.0\.1:9"):
-        made.crop()
-    assert made.nothing_half_written()
-
-
-def test_bytes_that_are_corrupt_when_fetched_again_are_evidence(
-    dataset, world: Path, server: StacServer, tmp_path: Path
-):
-    folder = tmp_path / "world"
-    folder.mkdir()
-    for scene in world.iterdir():
-        (folder / scene.name).symlink_to(scene)
-    (folder / NEWEST).unlink()
-    (folder / NEWEST).mkdir()
-    for file in (world / NEWEST).iterdir():
-        data = file.read_bytes()
-        start = len(data) // 4 if file.name == "B02.tif" else len(data)
-        (folder / NEWEST / file.name).write_bytes(data[:start] + bytes(byte ^ 0xA5 for byte in data[start:]))
-    server.folder = folder
-    made = Pixels(dataset(), tmp_path / "made").mask()
-    before = server.asked[asset(NEWEST, "B02")]
-    made.crop()
-    newest = made.selection[made.selection["scene_id"] == NEWEST]
-    assert set(newest["reason"]) == {"broken: B02 is corrupt"}
-    assert server.asked[asset(NEWEST, "B02")] >= before + 2, "fetched again before it was given up"
-
-
-def test_bytes_that_are_corrupt_once_only_are_no_evidence(
-    dataset, server: StacServer, truth: list[bytes], tmp_path: Path
-):
-    server.faults[asset(NEWEST, "B02")] = Fault(200, b"<html>one moment</html>", times=2)
-    assert Pixels(dataset(), tmp_path / "made").mask().crop().bytes() == truth
-
-
-def test_dates_are_asked_for_whole_days_and_checked_here(dataset, server: StacServer, tmp_path: Path):
-    for item in server.items:
-        if item["id"] == NEWEST:
-            item["properties"]["datetime"] = "2020-01-01T00:00:00Z"  # the server's interval includes this instant
-    scenes = read_table(search(dataset(), tmp_path / "scenes.parquet"))
-    assert NEWEST not in set(scenes["scene_id"]) and len(scenes) == 5
-    assert scenes["datetime"].dt.date.between(date(2019, 1, 1), date(2019, 12, 31)).all()
+def test_items_of_one_day_come_one_by_one_where_they_must(server: StacServer):
+    server.items = [item_of(TILE, date(2021, 7, 1), number, big="x" * 20_000) for number in range(7)]
+    server.largest = 30_000
+    found = search(provider(server.url, page_size=7), start=date(2021, 7, 1), end=date(2021, 7, 2))
+    assert ids(found) == ids(server.items)
+    server.largest = 10_000
+    with pytest.raises(TilewrightError, match="HTTP 502"):
+        search(provider(server.url, page_size=7), start=date(2021, 7, 1), end=date(2021, 7, 2))

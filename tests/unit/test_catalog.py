@@ -1,4 +1,4 @@
-"""What STAC items mean: tile, orbit, datatake, offset; and that the form of a local catalog changes nothing."""
+"""Finding items: of the tile and the days, in order, each once; and that the form of a local catalog changes nothing."""
 
 import copy
 import json
@@ -10,141 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import stac_geoparquet.arrow
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tilewright.catalog import find_items, read_scene, scene_asset
-from tilewright.catalog.find import lonlat_boxes
-from tilewright.catalog.radiometry import dn_offset
-from tilewright.catalog.scene import item_tile
-from tilewright.config.bands import S2_L2A
-from tilewright.config.load import load_provider
+from tilewright.catalog import find_items
+from tilewright.catalog.places import lonlat_boxes
+from tilewright.config.load import load_providers
 from tilewright.config.model import Config
-from tilewright.config.provider import Provider, ProviderCollection
-from tilewright.config.settings import SearchSettings
+from tilewright.config.provider import Provider
+from tilewright.config.settings import SearchSettings, access_settings
 from tilewright.errors import TilewrightError
 from tilewright.grid import tile
 from tilewright.stages.search import make_search
 from tilewright.store import read_table
 
-OWN = {band: band for band in (*S2_L2A, "SCL")}
-SIZED = {band: f"{band}_{step}m" for band, step in {**S2_L2A, "SCL": 20}.items()}
-COMMON = {
-    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1", "B06": "rededge2", "B07": "rededge3", "B08": "nir",
-    "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22", "SCL": "scl",
-}  # fmt: skip
-
-
-# file (of the real items): assets, radiometry, then tile, orbit, baseline, datatake, platform, offset, EPSG
-REAL: dict[str, tuple[dict[str, str], str, tuple[Any, ...]]] = {
-    "earth-search.aws.element84.com__sentinel-2-l2a__S2B_20EPT_20250731_0_L2A": (
-        COMMON, "earth-search-l2a", ("20EPT", 95, "05.11", "GS2B_20250731T131909_043879", "sentinel-2b", 0, 32720),
-    ),
-    "earth-search.aws.element84.com__sentinel-2-c1-l2a__S2B_T20EPT_20250731T131905_L2A": (
-        COMMON, "baseline", ("20EPT", 95, "05.11", "GS2B_20250731T131909_043879", "sentinel-2b", -1000, 32720),
-    ),
-    "planetarycomputer.microsoft.com__sentinel-2-l2a__S2A_MSIL2A_20190101T000001_R116_T59VPE_20201007T214658": (
-        OWN, "baseline", ("59VPE", 116, "02.12", "GS2A_20190101T000001_018417", "sentinel-2a", 0, 32659),
-    ),
-    "cdse_S2C_MSIL2A_20260527T014651_N0512_R017_T55WFR_20260527T042005": (
-        SIZED, "baseline", ("55WFR", 17, "05.12", "GS2C_20260527T014651_008996", "sentinel-2c", -1000, 32655),
-    ),
-    "stactools_s2_S2A_MSIL2A_20190212T192651_N0212_R013_T07HFE_20201007T160857.SAFE": (
-        COMMON, "baseline", ("07HFE", 13, "02.12", "GS2A_20190212T192651_019029", "sentinel-2a", 0, 32707),
-    ),
-    "stactools_s2_S2A_MSIL2A_20230821T221941_N0509_R029_T01KAB_20230822T021825.SAFE": (
-        COMMON, "baseline", ("01KAB", 29, "05.09", "GS2A_20230821T221941_042640", "sentinel-2a", -1000, 32701),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_items_say_what_they_are(name: str, shared_data: Path):
-    assets, radiometry, told = REAL[name]
-    item = json.loads((shared_data / "stac" / f"{name}.json").read_text())
-    collection = ProviderCollection.model_validate({"id": "any", "assets": assets, "radiometry": radiometry})
-    scene = read_scene("s2_l2a", item, collection)
-    found = scene_asset(scene, "B02")
-    assert found is not None
-    assert (
-        item_tile(item), scene.relative_orbit, scene.processing_baseline, scene.datatake, scene.platform, scene.dn_offset, found.epsg,
-    ) == told  # fmt: skip
-    assert scene.refused == "" and scene.scene_id == item["id"] and 0 <= scene.cloud_cover <= 100
-    for band, step in {**S2_L2A, "SCL": 20}.items():
-        asset = scene_asset(scene, band)
-        assert asset is not None and (asset.resolution, asset.shape) == (step, (109800 // step,) * 2), band
-        # on the tile's own grid, as our table has it
-        assert abs(asset.transform[2] - tile(told[0]).ulx) < 60 and abs(asset.transform[5] - tile(told[0]).uly) < 60
-
-
-def test_the_first_earth_search_names_neither_baseline_nor_tile_and_is_refused(shared_data: Path):
-    item = json.loads(
-        (
-            shared_data / "stac" / "earth-search.aws.element84.com__sentinel-s2-l2a-cogs__S2B_20EPT_20250731_0_L2A.json"
-        ).read_text()
-    )
-    collection = ProviderCollection(id="sentinel-s2-l2a-cogs", assets=OWN, radiometry="earth-search-l2a")
-    assert read_scene("s2_l2a", item, collection).refused == "offset unresolved: the item names no processing baseline"
-
-
-APPLIED, NOT_APPLIED = {"earthsearch:boa_offset_applied": True}, {"earthsearch:boa_offset_applied": False}
-
-
-@pytest.mark.parametrize(
-    ("rule", "properties", "baseline", "offset"),
-    [
-        ("harmonised", {}, "05.11", 0),
-        ("harmonised", {}, "", 0),
-        ("baseline", {}, "02.12", 0),
-        ("baseline", {}, "03.01", 0),
-        ("baseline", {}, "04.00", -1000),
-        ("baseline", {}, "05.11", -1000),
-        ("baseline", APPLIED, "05.11", -1000),  # another provider's flag
-        ("baseline", {}, "", None),
-        ("earth-search-l2a", APPLIED, "05.11", 0),
-        ("earth-search-l2a", APPLIED, "02.12", 0),
-        ("earth-search-l2a", NOT_APPLIED, "02.12", 0),
-        ("earth-search-l2a", {}, "03.01", 0),
-        ("earth-search-l2a", NOT_APPLIED, "04.00", None),
-        ("earth-search-l2a", {}, "05.11", None),
-        ("earth-search-l2a", {"earthsearch:boa_offset_applied": "true"}, "05.11", None),  # a word is no flag
-        ("earth-search-l2a", APPLIED, "", None),
-    ],
-)
-def test_the_offset_and_its_evidence(rule: Any, properties: dict[str, Any], baseline: str, offset: int | None):
-    found, evidence = dn_offset(rule, properties, baseline)
-    assert found == offset
-    assert evidence if rule == "harmonised" else (baseline in evidence and evidence)
-
-
-@given(
-    st.integers(0, 99),
-    st.integers(0, 99),
-    st.sampled_from(["baseline", "earth-search-l2a"]),
-    st.sampled_from([{}, APPLIED, NOT_APPLIED]),
-)
-def test_no_offset_is_ever_guessed(major: int, minor: int, rule: Any, properties: dict[str, Any]):
-    offset, _ = dn_offset(rule, properties, f"{major:02}.{minor:02}")
-    raw = rule == "baseline" or properties is not APPLIED
-    assert offset == (0 if major < 4 or not raw else -1000 if rule == "baseline" else None)
-
-
-@pytest.mark.parametrize(
-    ("properties", "name"),
-    [
-        ({"grid:code": "MGRS-20EPT"}, "20EPT"),
-        ({"grid:code": "MGRS-7HFE"}, "07HFE"),
-        ({"grid:code": "MGRS-07HFE"}, "07HFE"),
-        ({"mgrs:utm_zone": 1, "mgrs:latitude_band": "K", "mgrs:grid_square": "AB"}, "01KAB"),
-        ({"mgrs:utm_zone": "01", "mgrs:latitude_band": "K", "mgrs:grid_square": "AB"}, "01KAB"),
-        ({"grid:code": "WRS2-001002", "s2:mgrs_tile": "59VPE"}, "59VPE"),
-        ({"s2:mgrs_tile": "1GBQ"}, "01GBQ"),
-        ({"grid:code": None, "s2:mgrs_tile": None}, None),
-        ({}, None),
-    ],
-)
-def test_the_tile_of_an_item(properties: dict[str, Any], name: str | None):
-    assert item_tile({"properties": properties}) == name
+YEAR = (date(2019, 1, 1), date(2019, 12, 31))
 
 
 def items_of(world: Path) -> list[dict[str, Any]]:
@@ -158,14 +36,13 @@ def held(root: Path, path: Path) -> Provider:
             "collections": {"s2_l2a": {"bands": ["B02"]}}, "periods": [{"name": "a", "start": "2019-01-01", "end": "2019-12-31"}],
         }
     )  # fmt: skip
-    return load_provider(config, root)
+    return load_providers(config, root)["s2_l2a"]
 
 
 def search(root: Path, catalog: Path, output: Path) -> Path:
-    make_search(
-        SearchSettings(tile="35JQG", start=date(2019, 1, 1), end=date(2019, 12, 31), provider=held(root, catalog)),
-        output,
-    )
+    providers = {"s2_l2a": held(root, catalog)}
+    settings = SearchSettings(tile="35JQG", spans={"s2_l2a": YEAR}, providers=providers)
+    make_search(settings, output, access_settings(providers))
     return output
 
 
@@ -216,25 +93,6 @@ def test_a_null_property_is_an_absent_one(nothing: str, world: Path, root: Path,
     assert tables[0] == tables[1]
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"proj:transform": None}, "null"),
-        ({"proj:shape": None}, "null"),
-        ({"proj:transform": [10, 0]}, "short"),
-        ({"proj:epsg": "none"}, "words"),
-    ],
-)
-def test_an_asset_that_cannot_be_placed_is_left_out_and_nothing_else(
-    change: dict[str, Any], why: str, world: Path, root: Path
-):
-    collection = held(root, world / "catalog.json").collections["s2_l2a"]
-    item = items_of(world)[0]
-    item["assets"]["blue"] |= change
-    scene = read_scene("s2_l2a", item, collection)
-    assert scene_asset(scene, "B02") is None and scene_asset(scene, "B03") is not None, why
-
-
 def test_items_come_by_time_once_and_of_the_tile_and_days_only(world: Path, root: Path, tmp_path: Path):
     items = items_of(world)
     shuffled = [*reversed(items), *items[::2]]
@@ -247,9 +105,7 @@ def test_items_come_by_time_once_and_of_the_tile_and_days_only(world: Path, root
     (tmp_path / "items.json").write_text(
         json.dumps({"type": "FeatureCollection", "features": [*shuffled, beyond, abroad, late]})
     )
-    found = find_items(
-        held(root, tmp_path / "items.json"), "s2_l2a", tile("35JQG"), date(2019, 1, 1), date(2019, 12, 31)
-    )
+    found = find_items(held(root, tmp_path / "items.json"), "s2_l2a", tile("35JQG"), *YEAR)
     ids = [item["id"] for item in found]
     assert len(ids) == len(set(ids)) == 8
     assert ids[-2:] == ["abroad", "at-the-end"] and "beyond" not in ids

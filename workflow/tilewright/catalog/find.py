@@ -1,182 +1,138 @@
-"""All items of one tile and time span, from a STAC API (pystac-client) or a local catalog."""
+"""All items of one tile and span of days, from a STAC API or a local catalog."""
 
-import json
-import os
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+import logging
+from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-from tilewright.catalog.scene import item_tile
+from tilewright.catalog.fields import item_tile, item_time
+from tilewright.catalog.local import local_items
+from tilewright.catalog.places import lonlat_boxes, may_meet, tile_outline
+from tilewright.config.bands import RADAR
 from tilewright.config.provider import Provider, ProviderCollection
 from tilewright.errors import TilewrightError
 from tilewright.grid import Tile
 
-# Waiting, for the whole answer, before a request counts as failed; and how often a failed one is asked again, with
-# doubling waits: about two minutes in all, which rides out the throttling that Earth Search answers with.
-_TIMEOUT_S = 60
-_RETRIES = 7
+log = logging.getLogger(__name__)
+
+Item = dict[str, Any]
 
 
-def find_items(provider: Provider, key: str, tile: Tile, start: date, end: date) -> list[dict[str, Any]]:
+class _Wanted:
+    """What an item must be: of the collection, the days, and the tile; radar scenes are of no tile, and must meet its ground."""
+
+    def __init__(self, key: str, collection: ProviderCollection, tile: Tile, start: date, end: date) -> None:
+        self._collection, self._tile, self._start, self._end = collection, tile, start, end
+        self._outline = tile_outline(tile) if key in RADAR else None
+
+    def near(self, item: Item) -> bool:
+        """Whether the collection and the days are right."""
+        same = item.get("collection", self._collection.id) == self._collection.id
+        return same and self._start <= item_time(item).date() <= self._end
+
+    def here(self, item: Item) -> bool:
+        """Whether the place is right."""
+        if self._outline is not None:
+            return may_meet(item, self._outline)
+        return item_tile(item, self._collection.fields) == self._tile.name
+
+
+def find_items(
+    provider: Provider, key: str, tile: Tile, start: date, end: date, parallel: int | None = None
+) -> list[Item]:
     """Raw STAC items of collection `key` in `tile` from `start` to `end` (days, UTC, both included).
 
-    Sorted by time and id, each id once, asset hrefs made absolute or relative to the working directory. Items stay raw
-    dicts: pystac would migrate proj:epsg to proj:code, which stackstac does not know.
+    Sorted by time and id, each id once, hrefs of local catalogs made relative to the working directory. Items stay raw
+    dicts: pystac would migrate proj:epsg to proj:code, which stackstac does not know. Radar items are those whose
+    footprint meets the tile. Every item is checked here, whatever the API says it filters.
+
+    Args:
+        parallel: requests that all processes may have under way at the API; as the provider says where None.
 
     Raises:
         TilewrightError: where the source cannot be read whole; never a part of the answer.
     """
     collection = provider.collections[key]
+    wanted = _Wanted(key, collection, tile, start, end)
+    source = str(provider.path) if provider.kind == "local" else _shown(str(provider.url))
     if provider.kind == "local":
-        found = _local(Path(provider.path or ""), collection)
+        found = local_items(Path(provider.path or ""), collection.id, start, end)
     else:
-        found = _api(provider, collection, tile, start, end)
-    items: dict[str, dict[str, Any]] = {}
+        found = _asked(provider, key, tile, start, end, parallel or provider.parallel, wanted)
+    items: dict[str, Item] = {}
+    strangers = 0
     for item in found:
         try:
-            wanted = item_tile(item) == tile.name and _within(item, start, end)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            near, here = wanted.near(item), wanted.here(item)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise TilewrightError(
-                f"item {item.get('id')} of {provider.path or provider.url}: names no tile and time that can be read ({error!r}); "
+                f"item {item.get('id')} of {source}: names no tile and time that can be read ({error!r}); "
                 "mend or leave out the item"
             ) from None
-        if wanted:
+        strangers += near and not here
+        if near and here:
             items.setdefault(item["id"], _without_nulls(item))
+    if strangers and provider.kind == "api" and collection.filter is not None and key not in RADAR:
+        log.warning("%s ignores the filter of tiles: %d items of other tiles came, too", source, strangers)
     return sorted(items.values(), key=lambda item: (item_time(item), item["id"]))
 
 
-def _without_nulls(item: dict[str, Any]) -> dict[str, Any]:
-    """Null says the same as nothing, and stac-geoparquet gives every item the fields of all."""
+def _asked(
+    provider: Provider, key: str, tile: Tile, start: date, end: date, parallel: int, wanted: _Wanted
+) -> list[Item]:
+    """What the API has, in the server's order."""
+    from tilewright.catalog.api import Api, ApiError
+    from tilewright.catalog.spans import SpanSearch, merged
 
-    def told(fields: dict[str, Any] | None) -> dict[str, Any]:
-        return {name: value for name, value in (fields or {}).items() if value is not None}
-
-    assets = {name: told(asset) for name, asset in told(item.get("assets")).items() if isinstance(asset, dict)}
-    return {**item, "properties": told(item["properties"]), "assets": assets}
-
-
-def item_time(item: dict[str, Any]) -> datetime:
-    """An item's time in UTC."""
-    properties = item["properties"]
-    stamp = properties.get("datetime") or properties["start_datetime"]
-    time = stamp if isinstance(stamp, datetime) else datetime.fromisoformat(str(stamp))
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _within(item: dict[str, Any], start: date, end: date) -> bool:
-    return start <= item_time(item).date() <= end
-
-
-def _local(path: Path, collection: ProviderCollection) -> Iterator[dict[str, Any]]:
-    """Items of one collection in an ItemCollection JSON or a stac-geoparquet file."""
-    if not path.is_file():
-        raise TilewrightError(
-            f"catalog {path}: no such file; name an ItemCollection (.json) or stac-geoparquet (.parquet)"
-        )
-    items = _from_geoparquet(path) if path.suffix == ".parquet" else _from_json(path)
-    held = [item for item in items if item.get("collection") == collection.id]
-    if not held:
-        others = sorted({str(item.get("collection")) for item in items})
-        raise TilewrightError(
-            f"catalog {path}: holds no item of collection {collection.id} (it has: {', '.join(others) or 'no items at all'})"
-        )
-    for item in held:
-        for asset in (item.get("assets") or {}).values():
-            if isinstance(asset, dict) and isinstance(asset.get("href"), str):
-                asset["href"] = _resolved(asset["href"], path)
-        yield item
-
-
-def _resolved(href: str, catalog: Path) -> str:
-    """A relative href, made relative to the working directory as the catalog's own path is."""
-    if urlparse(href).scheme or Path(href).is_absolute():
-        return href
-    # not urljoin, which drops the dots of a base that begins with "../"
-    return os.path.normpath(catalog.parent / href)
-
-
-def _from_json(path: Path) -> list[dict[str, Any]]:
+    collection = provider.collections[key]
+    found: dict[tuple[str, str], Item] = {}
     try:
-        document = json.loads(path.read_text())
-        items = document["features"]
-        for item in items:
-            item["id"], item["properties"], item["geometry"]  # what every item must have
-    except (ValueError, KeyError, TypeError) as error:
-        raise TilewrightError(
-            f"catalog {path}: is not a STAC ItemCollection ({error!r}); mend or replace the file"
-        ) from None
-    return items
-
-
-def _from_geoparquet(path: Path) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from stac_geoparquet.arrow import stac_table_to_items
-
-    try:
-        return list(stac_table_to_items(pq.read_table(path)))
-    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
-        raise TilewrightError(f"catalog {path}: is not stac-geoparquet ({error}); mend or replace the file") from None
-
-
-def _api(
-    provider: Provider, collection: ProviderCollection, tile: Tile, start: date, end: date
-) -> Iterator[dict[str, Any]]:
-    """Every item that the API has, page by page in its default order (sorting by the server can lose items)."""
-    import pystac
-    import requests
-    from pystac_client import Client
-    from pystac_client.exceptions import APIError
-    from pystac_client.stac_api_io import StacApiIO
-    from pystac_client.warnings import DoesNotConformTo
-    from urllib3.util import Retry
-
-    class WholeAnswers(StacApiIO):
-        """pystac-client takes any JSON without features for "nothing found": a document of an error must not pass as that."""
-
-        def read_json(self, source: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-            document = super().read_json(source, *args, **kwargs)
-            if not isinstance(document, dict) or not {"features", "stac_version"} & set(document):
-                raise APIError(f"the answer is no STAC document: {json.dumps(document)[:200]}")
-            return document
-
-    retries = Retry(
-        total=_RETRIES, backoff_factor=1, backoff_jitter=1, status_forcelist=[403, 429, 500, 502, 503, 504],
-        allowed_methods=None, raise_on_status=False,
-    )  # fmt: skip
-    options: dict[str, Any] = {}
-    if provider.tile_query:
-        # Both spellings are found: zones padded with a zero or not.
-        names = sorted({f"MGRS-{tile.name}", f"MGRS-{tile.name.lstrip('0')}"})
-        options["query"] = {"grid:code": {"in": names}}
-    try:
-        client = Client.open(str(provider.url), stac_io=WholeAnswers(max_retries=retries, timeout=_TIMEOUT_S))
+        search = SpanSearch(Api(str(provider.url), parallel), collection, provider.page_size)
         for box in lonlat_boxes(tile):
-            search = client.search(
-                collections=[collection.id], bbox=list(box), limit=provider.page_size,
-                datetime=f"{start}T00:00:00Z/{end + timedelta(days=1)}T00:00:00Z", **options,
-            )  # fmt: skip
-            matched, ids = None, set()
-            for page in search.pages_as_dicts():
-                matched = page.get("numberMatched") if matched is None else matched
-                ids |= {item["id"] for item in page["features"]}
-                yield from page["features"]
-            if isinstance(matched, int) and len(ids) < matched:
-                raise APIError(f"it gave {len(ids)} of the {matched} items that it says match")
-    except (APIError, DoesNotConformTo, requests.RequestException, ValueError, pystac.STACTypeError) as error:
+            merged(found, search.items(box, None if key in RADAR else tile, start, end).values())
+        if not found and collection.filter is not None and key not in RADAR:
+            _doubt(search, tile, start, end, wanted)
+    except ApiError as error:
         raise TilewrightError(
-            f"tile {tile.name}, {start} to {end}: search of {collection.id} at {provider.url} failed, retries "
-            f"included ({' '.join(str(error).split())[:300]}); nothing was written: run again later, or mend the provider's url"
+            f"tile {tile.name}, {start} to {end}: search of {collection.id} at {_shown(str(provider.url))} failed: "
+            f"{error}; nothing was written: {error.mend}"
         ) from error
+    return list(found.values())
 
 
-def lonlat_boxes(tile: Tile) -> list[tuple[float, float, float, float]]:
-    """The tile's west, south, east, north in degrees; two boxes where it crosses the antimeridian."""
-    from pyproj import Transformer
+def _doubt(search: Any, tile: Tile, start: date, end: date, wanted: _Wanted) -> None:
+    """Nothing at all was found by the tile's filter: that must not be for a filter that finds nothing ever."""
+    from tilewright.catalog.api import ApiError
 
-    west, south, east, north = Transformer.from_crs(tile.epsg, 4326, always_xy=True).transform_bounds(*tile.bounds)
-    if west <= east:
-        return [(west, south, east, north)]
-    return [(west, south, 180.0, north), (-180.0, south, east, north)]
+    for box in lonlat_boxes(tile):
+        for item in search.some(box, start, end):
+            try:
+                missed = wanted.near(item) and wanted.here(item)
+            except (AttributeError, LookupError, TypeError, ValueError):
+                continue
+            if missed:
+                raise ApiError(
+                    f"its filter of tiles finds nothing, although it has {item.get('id')}",
+                    "mend or leave out the collection's filter (by, property, values)",
+                )
+
+
+def _shown(url: str) -> str:
+    """A URL as messages may show it: without user, password and query, which may be keys."""
+    from tilewright.catalog.api import shown
+
+    return shown(url)
+
+
+def _without_nulls(item: Item) -> Item:
+    """Null says the same as nothing, and stac-geoparquet gives every item the fields of all."""
+    told = {name: _told(item.get(name) or {}) for name in ("properties", "assets")}
+    assets = {name: asset for name, asset in told["assets"].items() if isinstance(asset, dict)}
+    return {**item, "properties": told["properties"], "assets": assets}
+
+
+def _told(value: Any) -> Any:
+    """Without the nulls of mappings, however deep."""
+    if isinstance(value, dict):
+        return {name: _told(inner) for name, inner in value.items() if inner is not None}
+    return [_told(inner) for inner in value] if isinstance(value, list) else value

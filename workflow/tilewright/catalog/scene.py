@@ -3,67 +3,49 @@
 import dataclasses
 import hashlib
 import json
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from datetime import datetime
+from typing import Any, Final
 
 import pandas as pd
 
-from tilewright.catalog.radiometry import dn_offset
+from tilewright.catalog import fields as read
+from tilewright.catalog.assets import Asset, href_of, local_size, placed, shown
+from tilewright.catalog.hrefs import refusal, rewritten
+from tilewright.catalog.outline import footprint_of
+from tilewright.catalog.radiometry import Decision, decide
+from tilewright.config.bands import RADAR
 from tilewright.config.base import path_safe
-from tilewright.config.provider import ProviderCollection
+from tilewright.config.provider import Access, CollectionAccess, ProviderCollection
 
 # The simulator's items carry a digest of their world here: another world has other pixels under the same ids.
-WORLD = "tilewright:world"
-
-
-@dataclass(frozen=True)
-class Asset:
-    """One raster of a scene.
-
-    Attributes:
-        band: our name of the band (B02, SCL).
-        href: path or URL.
-        epsg: CRS of the pixel grid.
-        transform: a, b, c, d, e, f of the affine transform, metres.
-        shape: rows, columns.
-    """
-
-    scene_id: str
-    band: str
-    href: str
-    epsg: int
-    transform: tuple[float, float, float, float, float, float]
-    shape: tuple[int, int]
-
-    @property
-    def resolution(self) -> float:
-        """Pixel size in metres."""
-        return self.transform[0]
-
-    @property
-    def shown(self) -> str:
-        """The href as messages may show it: without user, password and query, which may be a signature."""
-        parts = urlsplit(self.href)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else self.href
+WORLD: Final = "tilewright:world"
+AMBIGUOUS: Final = "to be looked at: "  # how the radiometry of a scene begins whose pixels may settle it
+SUPERSEDED: Final = "superseded by "  # how the refusal of a product begins whose ground another product shows better
+# Sentinel-1 modes other than interferometric wide swath have pixels of other sizes than the 10 m that we make.
+_RADAR_MODE: Final = "IW"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One STAC item as a row of `scenes.parquet`.
+    """One STAC item as a row of `scenes.parquet` or `companions.parquet`.
 
     Attributes:
+        datetime: UTC, without zone.
+        orbit_state: ascending, descending, or empty where the item does not say.
+        processing_baseline: such as 05.11; empty where nothing says.
+        datatake: without its baseline; the same for all parts and reprocessings of one pass.
+        generated: when the product was made, ISO 8601.
+        acquisition: scene_id of the first part of the acquisition that the scene is of; empty where it is refused for
+            any other reason than that another product supersedes it.
         dn_offset: to add to the pixels of reflectance bands to harmonise them (0 or −1000).
         radiometry: the evidence for that offset.
         refused: why the scene cannot serve at all; empty where it can.
-        assets: JSON text, band → href, epsg, transform, shape.
+        footprint: outline of the data, WKT in EPSG:4326, cut at the antimeridian; empty where the item has none.
+        assets: JSON text, band → href, epsg, transform, shape, calibration; none where an href may not be opened.
         digest: of what decides the scene's pixels; a patch is reused only for the same digest.
-        item: the raw item as JSON text.
+        item: the raw item as JSON text, hrefs without passwords and signatures.
     """
 
     collection: str
@@ -71,57 +53,115 @@ class Scene:
     datetime: datetime
     platform: str
     relative_orbit: int
+    orbit_state: str
     processing_baseline: str
     datatake: str
+    generated: str
+    acquisition: str
     cloud_cover: float
     dn_offset: int
     radiometry: str
     refused: str
+    footprint: str
     assets: str
     digest: str
     item: str
 
 
-def item_tile(item: dict[str, Any]) -> str | None:
-    """The MGRS tile of an item, zone padded (01GBQ), from grid:code, mgrs:* or s2:mgrs_tile; None where it has none."""
-    properties = item["properties"]
-    code = str(properties.get("grid:code") or "")
-    if code.startswith("MGRS-"):
-        return code.removeprefix("MGRS-").zfill(5)
-    if "mgrs:utm_zone" in properties:
-        parts = (properties["mgrs:utm_zone"], properties["mgrs:latitude_band"], properties["mgrs:grid_square"])
-        return "".join(map(str, parts)).zfill(5)
-    tile = properties.get("s2:mgrs_tile")
-    return str(tile).zfill(5) if tile else None
+def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection, access: Access, local: bool) -> Scene:
+    """Read one raw item of our collection `key`. What cannot be read is a refusal with its reason, never an error.
 
-
-def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection) -> Scene:
-    """Read one raw item of our collection `key`. What cannot be read is a refusal with its reason, never an error."""
-    from tilewright.catalog.find import item_time
-
-    properties = item["properties"]
-    product = str(properties.get("s2:product_uri") or properties.get("earthsearch:product_uri") or item["id"])
-    baseline = str(properties.get("s2:processing_baseline") or properties.get("processing:version") or "")
-    offset, evidence = dn_offset(collection.radiometry, properties, baseline)
-    assets = {
-        band: found for band, name in sorted(collection.assets.items()) if (found := _asset(item, name)) is not None
-    }
-    if not path_safe(item["id"]):
-        refused = "id is not safe to use in paths"
-    elif offset is None:
-        refused = f"offset unresolved: {evidence}"
-    else:
-        refused = "" if assets else "item lists none of the collection's assets"
-    document = json.dumps(assets, sort_keys=True, separators=(",", ":"))
+    Args:
+        item: with an id and a time that can be read (as `find_items` gives them).
+        collection: how the provider holds `key`.
+        access: where the provider's imagery may be read.
+        local: whether local paths may be read: where the catalog itself is a local file.
+    """
+    properties, scene_id = item["properties"], str(item["id"])
+    item = {**item, "assets": item.get("assets") if isinstance(item.get("assets"), dict) else {}}
+    opened = CollectionAccess(access=access, format=collection.format, local=local, rewrite=collection.rewrite)
+    baseline = read.baseline_of(item, collection.fields)
+    listed = {band: name for band, name in sorted(collection.assets.items()) if href_of(item, name) is not None}
+    reflectance = {name: item["assets"][name] for band, name in listed.items() if band != "SCL"}
+    decision = decide(collection.radiometry, properties, baseline, reflectance)
+    assets = {band: found for band, name in listed.items() if (found := _asset(key, item, name, band, collection))}
+    outline, no_outline = footprint_of(item)
+    not_opened = _href_refusal(assets, opened)
+    if not_opened:
+        assets = {}
+    refused = (
+        ("" if path_safe(scene_id) else "id is not safe to use in paths")
+        or not_opened
+        or ("" if assets else "item lists none of the collection's assets with a usable grid")
+        or (no_outline if key in RADAR else "")
+        or _mode_refusal(key, properties)
+        or ("" if decision.offset is not None else f"offset unresolved: {decision.evidence}")
+    )
     return Scene(
-        collection=key, scene_id=item["id"], datetime=item_time(item).replace(tzinfo=None),
-        platform=str(properties.get("platform", "")).lower(), relative_orbit=_relative_orbit(properties, product),
-        processing_baseline=baseline, datatake=_datatake(properties, item["id"]),
-        cloud_cover=_number(properties.get("eo:cloud_cover")), dn_offset=offset or 0, radiometry=evidence,
-        refused=refused, assets=document,
-        digest=_digest(item, baseline, offset, assets),
-        item=json.dumps(item, sort_keys=True, separators=(",", ":"), default=str),
+        collection=key, scene_id=scene_id, datetime=read.item_time(item).replace(tzinfo=None),
+        platform=read.platform_of(item), relative_orbit=read.relative_orbit_of(item),
+        orbit_state=read.orbit_state_of(item), processing_baseline=baseline,
+        datatake=read.datatake_of(item, collection.fields), generated=read.generated_of(item, collection.fields),
+        acquisition="" if refused else scene_id,
+        cloud_cover=read.number(read.first(properties, collection.fields.cloud)), dn_offset=decision.offset or 0,
+        radiometry=(AMBIGUOUS if decision.look else "") + decision.evidence, refused=refused, footprint=outline,
+        assets=_text(assets), digest=_digest(item, baseline, decision.offset, assets), item=_text(_unsigned(item)),
     )  # fmt: skip
+
+
+def to_look_at(scene: Scene) -> bool:
+    """Whether the scene's pixels must be looked at to tell its offset: nothing else is wrong with it."""
+    return scene.radiometry.startswith(AMBIGUOUS) and scene.refused.startswith("offset unresolved")
+
+
+def settled(scene: Scene, decision: Decision) -> Scene:
+    """The scene with what its pixels say."""
+    if decision.offset is None:
+        return dataclasses.replace(
+            scene, radiometry=decision.evidence, refused=f"offset unresolved: {decision.evidence}"
+        )
+    digest = hashlib.blake2b(f"{scene.digest} {decision.offset}".encode(), digest_size=8).hexdigest()
+    return dataclasses.replace(
+        scene, dn_offset=decision.offset, radiometry=decision.evidence, refused="", acquisition=scene.scene_id,
+        digest=digest,
+    )  # fmt: skip
+
+
+def _asset(
+    key: str, item: dict[str, Any], name: str, band: str, collection: ProviderCollection
+) -> dict[str, Any] | None:
+    """Where an asset is: href and pixel grid; None where the item does not place it.
+
+    Radar is placed by its files alone: a GRD product's projection fields are made up from its box (Element84's and
+    Planetary Computer's alike), and of RTC products they have been wrong after reprocessing.
+    """
+    found: dict[str, Any] = {"href": href_of(item, name), "epsg": None, "transform": None, "shape": None}
+    if key in RADAR:
+        found["calibration"] = href_of(item, collection.calibration.get(band, "")) or ""
+        return found
+    grid = placed(item, name, collection.fields)
+    if grid is None:
+        return None
+    found["epsg"], found["transform"], found["shape"] = grid[0], list(grid[1]), list(grid[2])
+    return found
+
+
+def _href_refusal(assets: Mapping[str, Mapping[str, Any]], access: CollectionAccess) -> str:
+    """Why an href of the scene may not be opened; empty where all may."""
+    for band, asset in assets.items():
+        if why := refusal(rewritten(asset["href"], access.rewrite), access):
+            return f"href of {band}: {why}"
+        calibration = asset.get("calibration")
+        if calibration and (why := refusal(rewritten(calibration, access.rewrite), access, document=True)):
+            return f"href of {band}'s calibration: {why}"
+    return ""
+
+
+def _mode_refusal(key: str, properties: Mapping[str, Any]) -> str:
+    mode = properties.get("sar:instrument_mode")
+    if key in RADAR and mode not in (None, _RADAR_MODE):
+        return f"mode {str(mode)[:20]} has other pixels than {_RADAR_MODE}'s of 10 m"
+    return ""
 
 
 def _digest(item: dict[str, Any], baseline: str, offset: int | None, assets: dict[str, dict[str, Any]]) -> str:
@@ -130,28 +170,37 @@ def _digest(item: dict[str, Any], baseline: str, offset: int | None, assets: dic
     Not of where the files are: a catalog may move, and hrefs be signed anew.
     """
     properties = item["properties"]
-    made = [_stamp(properties.get(name)) for name in ("created", "updated", "s2:generation_time")]
+    made = [read.stamp(properties.get(name)) for name in ("created", "updated", "s2:generation_time")]
     grids = {
-        band: [asset["epsg"], asset["transform"], asset["shape"], _size(asset["href"])]
+        band: [asset["epsg"], asset["transform"], asset["shape"], local_size(asset["href"])]
+        + ([local_size(asset["calibration"])] if asset.get("calibration") else [])
         for band, asset in assets.items()
     }
-    sums = {name: [asset.get("file:checksum"), asset.get("file:size")] for name, asset in item["assets"].items()}
-    text = json.dumps([item["id"], made, baseline, offset, grids, sums, properties.get(WORLD)], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    sums = {
+        name: [asset.get("file:checksum"), asset.get("file:size")]
+        for name, asset in item["assets"].items()
+        if isinstance(asset, dict)
+    }
+    return hashlib.blake2b(
+        json.dumps([item["id"], made, baseline, offset, grids, sums, properties.get(WORLD)], sort_keys=True).encode(),
+        digest_size=8,
+    ).hexdigest()
 
 
-def _stamp(value: object) -> str:
-    """A time stamp in one spelling, whatever the catalog's."""
-    try:
-        return datetime.fromisoformat(str(value)).astimezone(UTC).isoformat()
-    except ValueError:
-        return str(value)
+def _unsigned(item: dict[str, Any]) -> dict[str, Any]:
+    """The item with hrefs as messages may show them: a frozen catalog travels, passwords and signatures must not."""
+
+    def clean(told: Any) -> Any:
+        named = isinstance(told, dict) and isinstance(told.get("href"), str)
+        return {**told, "href": shown(told["href"])} if named else told
+
+    links = item.get("links")
+    assets = {name: clean(asset) for name, asset in item["assets"].items()}
+    return {**item, "assets": assets, "links": [clean(link) for link in links] if isinstance(links, list) else []}
 
 
-def _size(href: str) -> int | None:
-    """Bytes of a local file, None where there is none or it is not local."""
-    path = Path(href.removeprefix("file://"))
-    return path.stat().st_size if path.is_file() else None
+def _text(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:
@@ -174,51 +223,7 @@ def scene_asset(scene: Scene, band: str) -> Asset | None:
     if found is None:
         return None
     return Asset(
-        scene_id=scene.scene_id, band=band, href=found["href"], epsg=found["epsg"], transform=tuple(found["transform"]),
-        shape=tuple(found["shape"]),
+        scene_id=scene.scene_id, collection=scene.collection, band=band, href=found["href"], epsg=found["epsg"],
+        transform=tuple(found["transform"]) if found["transform"] else None,
+        shape=tuple(found["shape"]) if found["shape"] else None, calibration=found.get("calibration", ""),
     )  # fmt: skip
-
-
-def _asset(item: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """href, CRS and pixel grid of an asset; None where the item does not list it or does not place it."""
-    asset = item.get("assets", {}).get(name)
-    if not isinstance(asset, dict) or not isinstance(asset.get("href"), str) or not _opens_safely(asset["href"]):
-        return None
-    properties = item["properties"]
-    code = asset.get("proj:code") or properties.get("proj:code")
-    epsg = asset.get("proj:epsg") or properties.get("proj:epsg") or (code and str(code).removeprefix("EPSG:"))
-    try:
-        transform = [float(value) for value in asset["proj:transform"][:6]]
-        rows, columns = (int(value) for value in asset["proj:shape"])
-        placed = {"href": asset["href"], "epsg": int(epsg), "transform": transform, "shape": [rows, columns]}
-    except (KeyError, TypeError, ValueError):
-        return None
-    upright = len(transform) == 6 and all(map(math.isfinite, transform)) and transform[0] > 0 > transform[4]
-    return placed if upright and rows > 0 and columns > 0 else None
-
-
-def _opens_safely(href: str) -> bool:
-    """Whether an href names a file: not a document that GDAL would interpret, nor one of its virtual file systems."""
-    return bool(href) and not href.lstrip().startswith(("<", "{", "/vsi")) and "\n" not in href
-
-
-def _number(value: Any) -> float:
-    """A number, NaN where it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
-def _relative_orbit(properties: dict[str, Any], product: str) -> int:
-    """From sat:relative_orbit, or _R079_ in the product's name; −1 where neither says."""
-    if str(properties.get("sat:relative_orbit", "")).isdigit():
-        return int(properties["sat:relative_orbit"])
-    found = re.search(r"_R(\d{3})_", product)
-    return int(found[1]) if found else -1
-
-
-def _datatake(properties: dict[str, Any], scene_id: str) -> str:
-    """The datatake without its baseline (GS2A_20230815T095031_042547): reprocessings of one acquisition share it."""
-    name = str(properties.get("s2:datatake_id") or properties.get("eopf:datatake_id") or scene_id)
-    return re.sub(r"_N\d\d\.\d\d$", "", name)
