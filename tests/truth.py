@@ -59,7 +59,6 @@ def imagery(tree: Any) -> list[tuple[int, str, str, np.ndarray, int]]:
 
 def check_watermarks(case: Case) -> None:
     """Every patch decodes to the scene, band and place that its coordinates claim."""
-    numbers = {scene.id: scene.number for scene in case.world.scenes()}
     seen = 0
     for row, tree in case.cells():
         for _, scene_id, band, pixels, step in imagery(tree):
@@ -68,12 +67,13 @@ def check_watermarks(case: Case) -> None:
             scene = case.world.scene(scene_id)
             mark = decode_watermark(pixels)
             claimed = (
-                numbers[scene_id],
+                scene.number,
                 band,
                 int((scene.uly - row["uly"]) / step),
                 int((row["ulx"] - scene.ulx) / step),
+                "L2A",
             )
-            told = (mark.scene, mark.band, mark.row, mark.column)
+            told = (mark.scene, mark.band, mark.row, mark.column, mark.level)
             assert told == claimed, f"{row['cell_id']} {scene_id} {band}: pixels say {told}, the store says {claimed}"
             seen += 1
     assert seen
@@ -130,17 +130,31 @@ def check_selection(case: Case) -> None:
             if row["cell_id"] in by_cell:
                 node = by_cell[row["cell_id"]][1]["s2_l2a"]
                 of_period = np.array([str(each) == period["name"] for each in node["period"].values])
-                found = sorted(map(str, node["scene_id"].values[of_period]))
+                found = sorted(case.world.scene(str(each)).id for each in node["scene_id"].values[of_period])
             wanted = sorted(brute_force_choice(case, row, period, mask))
             assert found == wanted, f"{row['cell_id']} in {period['name']}: has {found}, the rule gives {wanted}"
 
 
 def brute_force_choice(case: Case, row: pd.Series, period: dict[str, Any], mask: dict[str, Any]) -> list[str]:
-    """The rule read literally for one cell; for the shuffled order the selection's own walk is replayed."""
+    """The rule read literally for one cell; for the shuffled order the selection's own walk is replayed.
+
+    Scenes are named by their ids in `World.scenes()`, whichever of their items serves. That the pixels of one with a
+    doubtful offset did not tell is taken from the selection, but only where the world has such scenes.
+    """
+    chosen = pd.read_parquet(case.results / "tiles" / row["tile"] / period["name"] / "selection.parquet")
+    if "collection" in chosen:
+        chosen = chosen[chosen["collection"] == "s2_l2a"]
+    reason = chosen["reason"].fillna("").astype(str)
+    unresolved, superseded = reason.str.contains("offset unresolved"), reason.str.contains("superseded by")
+    doubted = {case.world.scene(name).id for name in chosen["scene_id"][unresolved]}
+    chosen = chosen[~unresolved & ~superseded]
+    doubted -= {case.world.scene(name).id for name in chosen["scene_id"].unique()}
+    doubtful = {product.scene.id for product in case.world.products() if product.level == "L2A" and not product.flagged}
+    assert doubted <= doubtful, f"{doubted - doubtful} are refused for offsets that are plain"
     start, end = (pd.Timestamp(str(period[key])) for key in ("start", "end"))
     scenes = [
         scene for scene in case.world.scenes()
-        if scene.tile == row["tile"] and start <= pd.Timestamp(scene.datetime.replace(tzinfo=None)) < end + pd.Timedelta(days=1)
+        if scene.id not in doubted and scene.tile == row["tile"] and start <= pd.Timestamp(scene.datetime.replace(tzinfo=None)) < end + pd.Timedelta(days=1)
     ]  # fmt: skip
     side = row["size_m"] // 20
     good = {}
@@ -161,8 +175,10 @@ def brute_force_choice(case: Case, row: pd.Series, period: dict[str, Any], mask:
         good[scene.id] = (bad, scene.datetime)
     if period.get("order") == "clearest":
         return sorted(good, key=lambda name: good[name])[: period["scenes"]]
-    chosen = pd.read_parquet(case.results / "tiles" / row["tile"] / period["name"] / "selection.parquet")
-    walk = chosen[chosen["cell_id"] == row["cell_id"]].sort_values("rank")["scene_id"]
+    walk = [
+        case.world.scene(name).id
+        for name in chosen[chosen["cell_id"] == row["cell_id"]].sort_values("rank")["scene_id"]
+    ]
     return [scene for scene in walk if scene in good][: period["scenes"]]
 
 

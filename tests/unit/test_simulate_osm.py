@@ -7,7 +7,7 @@ import pytest
 import shapely
 from shapely import wkb
 
-from tilewright.config.model import Simulate
+from tilewright.config.simulated import Simulate
 from tilewright.simulate import Feature, World
 
 SETTINGS = Simulate.model_validate(

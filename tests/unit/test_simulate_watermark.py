@@ -8,11 +8,11 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilewright.config.model import Simulate
+from tilewright.config.simulated import Simulate
 from tilewright.errors import TilewrightError
 from tilewright.simulate import Watermark, World, decode_watermark, make_world
 from tilewright.simulate.spectra import BANDS, RESOLUTION
-from tilewright.simulate.watermark import MOST_SCENES, encode
+from tilewright.simulate.watermark import LEVELS, MOST_SCENES, Level, encode
 
 SETTINGS = Simulate.model_validate(
     {
@@ -23,19 +23,25 @@ SETTINGS = Simulate.model_validate(
 
 
 def _window(
-    scene: int = 3, band: str = "B04", row: int = 5001, column: int = 7350, height: int = 24, width: int = 24
+    scene: int = 3,
+    band: str = "B04",
+    row: int = 5001,
+    column: int = 7350,
+    height: int = 24,
+    width: int = 24,
+    level: Level = "L2A",
 ) -> np.ndarray:
-    return encode(scene, band, np.arange(row, row + height), np.arange(column, column + width))
+    return encode(scene, band, np.arange(row, row + height), np.arange(column, column + width), level)
 
 
 @given(
-    scene=st.integers(0, MOST_SCENES), band=st.sampled_from(BANDS), row=st.integers(0, 10_976), column=st.integers(0, 10_976),
+    scene=st.integers(0, MOST_SCENES), band=st.sampled_from([*BANDS, "B10"]), level=st.sampled_from(LEVELS), row=st.integers(0, 10_976), column=st.integers(0, 10_976),
     shape=st.sampled_from([(1, 4), (4, 1), (4, 4), (5, 7), (2, 9), (33, 4)]),
 )  # fmt: skip
-def test_round_trip(scene: int, band: str, row: int, column: int, shape: tuple[int, int]) -> None:
-    pixels = encode(scene, band, np.arange(row, row + shape[0]), np.arange(column, column + shape[1]))
+def test_round_trip(scene: int, band: str, level: Level, row: int, column: int, shape: tuple[int, int]) -> None:
+    pixels = encode(scene, band, np.arange(row, row + shape[0]), np.arange(column, column + shape[1]), level)
     assert pixels.dtype == np.uint16 and (pixels > 0).all()
-    assert decode_watermark(pixels) == Watermark(scene, band, row, column)
+    assert decode_watermark(pixels) == Watermark(scene, band, row, column, level)
 
 
 def test_a_shift_a_wrong_band_and_a_wrong_scene_show_in_the_fields() -> None:
@@ -45,6 +51,7 @@ def test_a_shift_a_wrong_band_and_a_wrong_scene_show_in_the_fields() -> None:
     assert decode_watermark(_window(column=7349)) == Watermark(3, "B04", 5001, 7349)
     assert decode_watermark(_window(band="B03")).band == "B03"
     assert decode_watermark(_window(scene=4)).scene == 4
+    assert decode_watermark(_window(level="L1C")) == Watermark(3, "B04", 5001, 7350, "L1C")
 
 
 @pytest.mark.parametrize(

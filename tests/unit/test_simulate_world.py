@@ -12,7 +12,7 @@ import rasterio
 import shapely
 from rasterio.windows import Window
 
-from tilewright.config.model import Simulate
+from tilewright.config.simulated import Simulate
 from tilewright.errors import TilewrightError
 from tilewright.simulate import World, make_world
 from tilewright.simulate.items import ASSET_FILES
@@ -215,12 +215,13 @@ def test_real_items_have_the_same_fields(made: Path, shared_data: Path) -> None:
 def test_footprint_is_the_valid_data(world: World) -> None:
     from tilewright.simulate.items import footprint
 
-    for scene in world.scenes():
+    for product in world.products():
+        scene = product.scene
         row, column, rows, columns = world.box(scene.tile).pixels(60)
-        valid = world.valid(scene, np.arange(row, row + rows), np.arange(column, column + columns))
+        valid = world.product_valid(product, np.arange(row, row + rows), np.arange(column, column + columns))
         to_utm = pyproj.Transformer.from_crs(4326, scene.epsg, always_xy=True)
         outline = shapely.transform(
-            footprint(world, scene), lambda p, t=to_utm: np.column_stack(t.transform(p[:, 0], p[:, 1]))
+            footprint(world, product), lambda p, t=to_utm: np.column_stack(t.transform(p[:, 0], p[:, 1]))
         )
         assert outline.is_valid
         # The 60 m pixels that the outline cuts are not valid, so it is larger by at most its length times a pixel.

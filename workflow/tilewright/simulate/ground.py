@@ -13,7 +13,7 @@ import shapely
 from affine import Affine
 from shapely.geometry.base import BaseGeometry
 
-from tilewright.config.model import Site
+from tilewright.config.simulated import Site
 from tilewright.errors import TilewrightError
 from tilewright.simulate.landscape import local_crs
 from tilewright.simulate.mgrs import TILE_M, Frame
@@ -26,14 +26,14 @@ _SAMPLES = 4  # per 10 m pixel and axis, for the shares of asphalt and roof
 _NODE_M = 600  # spacing of exact transformations between UTM and the site's plane; linear between (error below 1 cm)
 
 # rasterio silences a warning about its own scratch raster in a way that two threads undo for each other.
-_BURNING = threading.Lock()
+BURNING = threading.Lock()
 
 
 def _burn(
     pairs: Iterable[tuple[BaseGeometry, int]], shape: tuple[int, int], transform: Affine, dtype: str, fill: int = 0
 ) -> np.ndarray:
     """Values of polygons at the pixel centres that they cover, later ones over earlier ones."""
-    with _BURNING:
+    with BURNING:
         return rasterio.features.rasterize(pairs, shape, fill=fill, transform=transform, dtype=dtype)
 
 

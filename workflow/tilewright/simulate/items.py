@@ -1,6 +1,7 @@
-"""Scenes as STAC items of the shape that Earth Search v1 gives its sentinel-2-l2a collection."""
+"""Scenes as STAC items of the shape that Earth Search v1 gives its sentinel-2-l2a and sentinel-2-l1c collections."""
 
 import hashlib
+from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -9,12 +10,13 @@ import shapely
 from shapely.geometry import Polygon, mapping
 from shapely.geometry.base import BaseGeometry
 
+from tilewright.config.simulated import Simulate
 from tilewright.simulate.ground import COARSEST
+from tilewright.simulate.l1c import L1C_RESOLUTION
 from tilewright.simulate.landscape import local_crs
 from tilewright.simulate.mgrs import TILE_M
-from tilewright.simulate.schedule import SimScene
+from tilewright.simulate.products import OFFSET_SINCE, Product
 from tilewright.simulate.sky import sun
-from tilewright.simulate.spectra import RESOLUTION
 from tilewright.simulate.world import SCL_RESOLUTION, World
 
 # Asset key: file, common name, centre and width of the band in micrometres (Earth Search's items).
@@ -26,6 +28,10 @@ BAND_ASSETS: Final[dict[str, tuple[str, str, float, float]]] = {
     "swir16": ("B11", "swir16", 1.61, 0.143), "swir22": ("B12", "swir22", 2.19, 0.242),
 }  # fmt: skip
 ASSET_FILES: Final[dict[str, str]] = {**{key: band[0] for key, band in BAND_ASSETS.items()}, "scl": "SCL"}
+_CIRRUS = ("B10", "cirrus", 1.3735, 0.075)
+L1C_FILES: Final[dict[str, str]] = {"cirrus": "B10", **{key: band[0] for key, band in BAND_ASSETS.items()}}
+# Settings that came later: left out of the world's digest where they are not used, so that worlds without them are the same.
+_LATER: Final = ("sensors", "halves", "reprocessed", "radiometry")
 _EXTENSIONS = (
     "grid/v1.1.0",
     "mgrs/v1.0.0",
@@ -42,8 +48,14 @@ _PERCENTAGES: Final[dict[str, int]] = {
 }  # fmt: skip
 
 
-def footprint(world: World, scene: SimScene) -> BaseGeometry:
+def files(product: Product) -> dict[str, str]:
+    """Asset key: file, without its ending."""
+    return ASSET_FILES if product.level == "L2A" else L1C_FILES
+
+
+def footprint(world: World, product: Product) -> BaseGeometry:
     """Outline of the valid data in EPSG:4326."""
+    scene = product.scene
     site, box = world.site(scene.tile), world.box(scene.tile)
     area: BaseGeometry = shapely.box(scene.ulx, scene.uly - TILE_M, scene.ulx + TILE_M, scene.uly)
     if not world.settings.dense:
@@ -51,9 +63,7 @@ def footprint(world: World, scene: SimScene) -> BaseGeometry:
         to_utm = pyproj.Transformer.from_crs(local_crs(site), scene.epsg, always_xy=True)
         corners = [(-half, -half), (half, -half), (half, half), (-half, half)]
         area = area.intersection(Polygon([to_utm.transform(*corner) for corner in corners]))
-    edge = world.swath_edge(scene)
-    if edge is not None:
-        a, b, c = edge
+    for a, b, c in world.product_edges(product):
         # The half plane a*x + b*y < c, as a strip that reaches far beyond the tile on its data side.
         normal, along = np.array([a, b]) / np.hypot(a, b), np.array([-b, a]) / np.hypot(a, b)
         foot = normal * c / np.hypot(a, b)
@@ -74,13 +84,13 @@ def footprint(world: World, scene: SimScene) -> BaseGeometry:
     return shapely.transform(shapely.segmentize(area, 10_000), degrees)
 
 
-def _asset(scene: SimScene, key: str) -> dict[str, Any]:
-    name = ASSET_FILES[key]
-    resolution = RESOLUTION.get(name, SCL_RESOLUTION)
-    asset: dict[str, Any] = {
-        "href": f"{scene.id}/{name}.tif",
-        "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-    }
+def _asset(product: Product, key: str) -> dict[str, Any]:
+    scene, name = product.scene, files(product)[key]
+    resolution = L1C_RESOLUTION.get(name, SCL_RESOLUTION)
+    ending, kind = ("tif", "image/tiff; application=geotiff; profile=cloud-optimized")
+    if product.level == "L1C":
+        ending, kind = "jp2", "image/jp2"
+    asset: dict[str, Any] = {"href": f"{product.id}/{name}.{ending}", "type": kind}
     raster: dict[str, Any] = {
         "nodata": 0,
         "data_type": "uint8" if key == "scl" else "uint16",
@@ -89,13 +99,14 @@ def _asset(scene: SimScene, key: str) -> dict[str, Any]:
     if key == "scl":
         asset["title"] = "Scene classification map (SCL)"
     else:
-        _, common, centre, width = BAND_ASSETS[key]
+        _, common, centre, width = _CIRRUS if key == "cirrus" else BAND_ASSETS[key]
         asset["title"] = f"{key} - {resolution}m"
         asset["eo:bands"] = [
             {"name": name, "common_name": common, "center_wavelength": centre, "full_width_half_max": width}
         ]
-        # As in the real items: the offset is listed although `earthsearch:boa_offset_applied` says it is in the pixels.
-        raster |= {"scale": 0.0001, "offset": -0.1}
+        # As in the real items: Level-2A's offset is listed although `earthsearch:boa_offset_applied` says it is in the pixels.
+        told = product.level == "L2A" or product.processing_baseline >= OFFSET_SINCE
+        raster |= {"scale": 0.0001, "offset": -0.1 if told else 0}
     side = TILE_M // resolution
     asset |= {
         "gsd": resolution,
@@ -107,10 +118,20 @@ def _asset(scene: SimScene, key: str) -> dict[str, Any]:
     return asset
 
 
-def _properties(world: World, scene: SimScene, counts: np.ndarray, outline: BaseGeometry) -> dict[str, Any]:
-    taken = f"{scene.datetime:%Y-%m-%dT%H:%M:%S}.{scene.datetime.microsecond // 1000:03}Z"
-    made = f"{scene.datetime:%Y%m%d}T153000"
-    unit, baseline = scene.platform[-1].upper(), scene.processing_baseline
+def world_digest(settings: Simulate) -> str:
+    """A short name of the world that the settings describe."""
+    unused = {key for key in _LATER if getattr(settings, key) == Simulate.model_fields[key].default}
+    return hashlib.blake2b(settings.model_dump_json(exclude=unused).encode(), digest_size=8).hexdigest()
+
+
+def _properties(world: World, product: Product, counts: np.ndarray, outline: BaseGeometry) -> dict[str, Any]:
+    scene, level = product.scene, product.level
+    # The second half of a datatake begins seconds later; a newer processing is made years later.
+    time = scene.datetime + timedelta(seconds=6 if product.part == 1 else 0)
+    generated = scene.datetime + timedelta(days=1400 if product.newer else 0)
+    taken = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
+    made = f"{generated:%Y%m%d}T153000"
+    unit, baseline = scene.platform[-1].upper(), product.processing_baseline
     sensed = scene.datatake.split("_")[1]
     zone, letter, square = scene.epsg % 100, scene.tile[2], scene.tile[3:]
     valid = max(1, int(counts[1:].sum()))
@@ -121,12 +142,16 @@ def _properties(world: World, scene: SimScene, counts: np.ndarray, outline: Base
         return round(100 * int(sum(counts[number] for number in classes)) / valid, 6)
 
     side = TILE_M // SCL_RESOLUTION
+    classes = {
+        "s2:nodata_pixel_percentage": round(100 * (1 - valid / side**2), 6),
+        **{f"s2:{name}_percentage": share(number) for name, number in _PERCENTAGES.items()},
+    }
     return {
         "created": taken,
         "platform": scene.platform,
         "constellation": "sentinel-2",
         "instruments": ["msi"],
-        "eo:cloud_cover": share(8, 9, 10),
+        "eo:cloud_cover": share(8, 9, 10) if level == "L2A" else share(9, 10),
         "proj:epsg": scene.epsg,
         "proj:centroid": {"lat": round(centre.y, 5), "lon": round(centre.x, 5)},
         "mgrs:utm_zone": zone,
@@ -135,48 +160,47 @@ def _properties(world: World, scene: SimScene, counts: np.ndarray, outline: Base
         "grid:code": f"MGRS-{zone}{letter}{square}",
         "view:sun_azimuth": round(azimuth, 6),
         "view:sun_elevation": round(elevation, 6),
-        "s2:tile_id": f"S2{unit}_OPER_MSI_L2A_TL_SIMU_{made}_A{scene.absolute_orbit:06}_T{scene.tile}_N{baseline}",
+        "s2:tile_id": f"S2{unit}_OPER_MSI_{level}_TL_SIMU_{made}_A{scene.absolute_orbit:06}_T{scene.tile}_N{baseline}",
         "s2:degraded_msi_data_percentage": 0,
-        "s2:nodata_pixel_percentage": round(100 * (1 - valid / side**2), 6),
-        **{f"s2:{name}_percentage": share(number) for name, number in _PERCENTAGES.items()},
-        "s2:product_type": "S2MSI2A",
+        **(classes if level == "L2A" else {}),
+        "s2:product_type": "S2MSI2A" if level == "L2A" else "S2MSI1C",
         "s2:processing_baseline": baseline,
-        "s2:product_uri": f"S2{unit}_MSIL2A_{sensed}_N{baseline.replace('.', '')}_R{scene.relative_orbit:03}_T{scene.tile}_{made}.SAFE",
-        "s2:generation_time": f"{scene.datetime:%Y-%m-%d}T15:30:00.000000Z",
-        "s2:datatake_id": scene.datatake,
+        "s2:product_uri": f"S2{unit}_MSI{level}_{sensed}_N{baseline.replace('.', '')}_R{scene.relative_orbit:03}_T{scene.tile}_{made}.SAFE",
+        "s2:generation_time": f"{generated:%Y-%m-%d}T15:30:00.000000Z",
+        "s2:datatake_id": product.datatake,
         "s2:datatake_type": "INS-NOBS",
-        "s2:datastrip_id": f"S2{unit}_OPER_MSI_L2A_DS_SIMU_{made}_S{sensed}_N{baseline}",
+        "s2:datastrip_id": f"S2{unit}_OPER_MSI_{level}_DS_SIMU_{made}_S{sensed}_N{baseline}",
         "s2:reflectance_conversion_factor": round(
             1 + 0.0334 * float(np.cos(2 * np.pi * (scene.day_of_year - 3) / 365)), 12
         ),
         "datetime": taken,
-        "s2:sequence": "0",
+        "s2:sequence": product.sequence,
         # another world has other pixels under the same ids: readers that keep pixels can tell
-        "tilewright:world": hashlib.blake2b(world.settings.model_dump_json().encode(), digest_size=8).hexdigest(),
-        "earthsearch:payload_id": f"simulated/{hashlib.blake2b(scene.id.encode(), digest_size=16).hexdigest()}",
-        "earthsearch:boa_offset_applied": True,
+        "tilewright:world": world_digest(world.settings),
+        "earthsearch:payload_id": f"simulated/{hashlib.blake2b(product.id.encode(), digest_size=16).hexdigest()}",
+        **({"earthsearch:boa_offset_applied": product.flagged} if level == "L2A" else {}),
         "updated": taken,
     }
 
 
-def item(world: World, scene: SimScene, counts: np.ndarray) -> dict[str, Any]:
-    """The STAC item of a scene; hrefs are relative to the catalog.
+def item(world: World, product: Product, counts: np.ndarray) -> dict[str, Any]:
+    """The STAC item of a product; hrefs are relative to the catalog.
 
     `counts`: pixels of each SCL class in the simulated part, class 0 to 11.
     """
-    outline = footprint(world, scene)
+    outline = footprint(world, product)
     left_out = {
-        broken.asset for broken in world.settings.broken if broken.scene == scene.id and broken.how == "no_asset"
+        broken.asset for broken in world.settings.broken if broken.scene == product.id and broken.how == "no_asset"
     }
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": [f"https://stac-extensions.github.io/{name}/schema.json" for name in _EXTENSIONS],
-        "id": scene.id,
+        "id": product.id,
         "geometry": mapping(outline),
         "bbox": [round(edge, 6) for edge in outline.bounds],
-        "properties": _properties(world, scene, counts, outline),
+        "properties": _properties(world, product, counts, outline),
         "links": [],
-        "assets": {key: _asset(scene, key) for key in ASSET_FILES if key not in left_out},
-        "collection": "sentinel-2-l2a",
+        "assets": {key: _asset(product, key) for key in files(product) if key not in left_out},
+        "collection": f"sentinel-2-{product.level.lower()}",
     }

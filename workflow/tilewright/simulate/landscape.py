@@ -7,7 +7,7 @@ import pyproj
 import shapely
 from shapely.geometry import Polygon
 
-from tilewright.config.model import Site
+from tilewright.config.simulated import Site
 from tilewright.simulate import countryside, settlement
 from tilewright.simulate.mgrs import frame
 from tilewright.simulate.seeded import generator

@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry import LineString, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from tilewright.config.model import Site
+from tilewright.config.simulated import Site
 from tilewright.errors import TilewrightError
 from tilewright.simulate.landscape import local_crs
 from tilewright.simulate.shapes import Kind, Shape, polygons

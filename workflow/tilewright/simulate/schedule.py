@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
-from tilewright.config.model import Simulate, Site
+from tilewright.config.simulated import Simulate, Site
 from tilewright.simulate.mgrs import Frame, frame
 from tilewright.simulate.seeded import digest, generator
 

@@ -5,7 +5,8 @@ four facts (12 bits, never 0): scene, band, block row, block column. The facts l
 neighbours in a row or in a column (or any 3 x 3) tell all of them, wherever a window begins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,23 +16,29 @@ from tilewright.simulate.spectra import BANDS
 _FACT = np.array([[(column - row) % 4 for column in range(4)] for row in range(4)])  # 0 scene, 1 band, 2 row, 3 column
 _NAMES = ("scene", "band", "row", "column")
 MOST_SCENES = 4094
+Level = Literal["L2A", "L1C", "old"]  # old: Level-2A pixels that a newer processing supersedes
+LEVELS: Final[tuple[Level, ...]] = ("L2A", "L1C", "old")
+_MARKED = (*BANDS, "B10")  # Level-1C has B10, too
+_BAND_NUMBERS = 64  # of each level
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """What a window's pixels say: scene number (index in `World.scenes()`), band, and the tile pixel of its first one."""
+    """What a window's pixels say: scene number (index in `World.scenes()`), band, the tile pixel of its first one, level."""
 
     scene: int
     band: str
     row: int
     column: int
+    level: Level = "L2A"
 
 
-def encode(scene: int, band: str, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def encode(scene: int, band: str, rows: np.ndarray, columns: np.ndarray, level: Level = "L2A") -> np.ndarray:
     """Pixels of `rows` by `columns` (indices in the band's tile grid): (rows, columns) uint16."""
+    number = LEVELS.index(level) * _BAND_NUMBERS + _MARKED.index(band)
     slot_row, slot_column = rows % 4, columns % 4
     fact = _FACT[np.ix_(slot_row, slot_column)]
-    value = np.where(fact == 0, scene + 1, BANDS.index(band) + 1)
+    value = np.where(fact == 0, scene + 1, number + 1)
     value = np.where(fact == 2, (rows // 4 + 1)[:, None], value)
     value = np.where(fact == 3, (columns // 4 + 1)[None, :], value)
     return ((slot_row[:, None] * 4 + slot_column[None, :]) << 12 | value).astype(np.uint16)
@@ -54,9 +61,10 @@ def _first(values: np.ndarray) -> Watermark | str:
                 return f"pixel ({i}, {j}) says {_NAMES[_FACT[row, column]]} {told}, others say {facts[int(_FACT[row, column])]}"
     if len(facts) < 4:
         return f"{values.shape[0]} x {values.shape[1]} pixels are too few to decode; four in a row or column are needed"
-    if not 0 <= facts[1] < len(BANDS):
+    level, band = divmod(facts[1], _BAND_NUMBERS)
+    if not (0 <= level < len(LEVELS) and band < len(_MARKED)):
         return f"band number {facts[1]} does not exist"
-    return Watermark(facts[0], BANDS[facts[1]], facts[2] * 4 + row0, facts[3] * 4 + column0)
+    return Watermark(facts[0], _MARKED[band], facts[2] * 4 + row0, facts[3] * 4 + column0, LEVELS[level])
 
 
 def _check(values: np.ndarray) -> Watermark | str:
@@ -65,9 +73,8 @@ def _check(values: np.ndarray) -> Watermark | str:
     if isinstance(mark, str):
         return mark
     height, width = values.shape
-    expected = encode(
-        mark.scene, mark.band, np.arange(mark.row, mark.row + height), np.arange(mark.column, mark.column + width)
-    )
+    rows, columns = np.arange(mark.row, mark.row + height), np.arange(mark.column, mark.column + width)
+    expected = encode(mark.scene, mark.band, rows, columns, mark.level)
     wrong = np.argwhere(expected != values)
     if not len(wrong):
         return mark
@@ -79,7 +86,7 @@ def _check(values: np.ndarray) -> Watermark | str:
         if top < 0 or left < 0:
             continue
         part = _first(values[top : top + 4, left : left + 4])
-        if isinstance(part, Watermark) and part != Watermark(mark.scene, mark.band, mark.row + top, mark.column + left):
+        if isinstance(part, Watermark) and part != replace(mark, row=mark.row + top, column=mark.column + left):
             return f"{message}: from pixel ({top}, {left}) on they say {part}"
     return message
 

@@ -1,17 +1,21 @@
 """The simulated world as exact truth, without files."""
 
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
-from tilewright.config.model import Simulate, Site
+from tilewright.config.simulated import Simulate, Site
 from tilewright.errors import TilewrightError
 from tilewright.simulate import watermark
 from tilewright.simulate.ground import COARSEST, Box, Cover, Ground, inside_site, simulated_box
+from tilewright.simulate.l1c import CIRRUS_SOURCE, L1C_RESOLUTION, top_of_atmosphere
 from tilewright.simulate.landscape import background, landscape
 from tilewright.simulate.mgrs import TILE_M, Frame, frame
 from tilewright.simulate.osm import Feature, OsmData
+from tilewright.simulate.products import HALF_OVERLAP, OFFSET, OLD_CLASS, OLD_ERROR, Level, Product, products
+from tilewright.simulate.radar_world import RadarWorld
 from tilewright.simulate.schedule import SimScene, schedule
 from tilewright.simulate.seeded import digest
 from tilewright.simulate.shapes import Shape
@@ -38,7 +42,9 @@ class World:
         if doubled := sorted({tile for tile in tiles if tiles.count(tile) > 1}):
             raise TilewrightError(f"simulate.sites: tile {doubled[0]} is listed twice; one site serves a tile")
         self._scenes = schedule(settings)
+        self._products = products(settings, self._scenes)
         self._by_id = {scene.id: scene for scene in self._scenes}
+        self._by_id |= {product.id: product.scene for product in self._products}
         if settings.watermark and len(self._scenes) > watermark.MOST_SCENES:
             raise TilewrightError(
                 f"simulate: {len(self._scenes)} scenes; a watermark tells {watermark.MOST_SCENES} apart: make fewer"
@@ -53,6 +59,7 @@ class World:
         self._placed: dict[str, list[Shape]] = {
             site.name: self._osm.add_site(site, landscape(settings.seed, site)) for site in settings.sites
         }
+        self.radar = RadarWorld(settings, self._placed, self._scenes)  # what Sentinel-1 sees
         self._grounds: dict[str, Ground] = {}
         self._locks = {tile: threading.RLock() for tile in tiles}
         self._table = lru_cache(maxsize=8)(self._make_table)
@@ -64,8 +71,12 @@ class World:
         """All scenes, by site, tile, time; a scene's `number` is its index."""
         return self._scenes
 
+    def products(self) -> tuple[Product, ...]:
+        """All Sentinel-2 items: by scene; a scene's Level-2A before its Level-1C, then by their number."""
+        return self._products
+
     def scene(self, scene_id: str) -> SimScene:
-        """The scene of that id.
+        """The scene of that id, or the one that the item of that id is a product of.
 
         Raises:
             TilewrightError: where there is none.
@@ -102,7 +113,7 @@ class World:
         """Harmonised DN of a window of a band's own tile grid: (height, width) uint16; 0 where there is no data.
 
         Args:
-            scene_id: such as S2A_33TTG_20190702_0_L2A.
+            scene_id: such as S2A_33TTG_20190702_0_L2A. Whichever of its items is named, this is the whole scene's.
             band: B01 to B12, B8A.
             ulx: easting of the window's left edge in metres, in the tile's UTM zone.
             uly: northing of its upper edge.
@@ -120,8 +131,19 @@ class World:
         """Scene classes 0 to 11 of a window of 20 m pixels: (height, width) uint8. See `window`."""
         return self._read(self.scene(scene_id), "SCL", ulx, uly, width, height)
 
-    def _read(self, scene: SimScene, asset: str, ulx: float, uly: float, width: int, height: int) -> np.ndarray:
-        resolution = RESOLUTION.get(asset, SCL_RESOLUTION)
+    def l1c_window(self, scene_id: str, band: str, ulx: float, uly: float, width: int, height: int) -> np.ndarray:
+        """DN without offset of a window of the scene's Level-1C, of whichever sensors are written. See `window`.
+
+        `band`: B01 to B12, B8A, B10.
+        """
+        if band not in L1C_RESOLUTION:
+            raise TilewrightError(f"simulate: {band} is not a band of Level-1C; they are {', '.join(L1C_RESOLUTION)}")
+        return self._read(self.scene(scene_id), band, ulx, uly, width, height, "L1C")
+
+    def _read(
+        self, scene: SimScene, asset: str, ulx: float, uly: float, width: int, height: int, level: Level = "L2A"
+    ) -> np.ndarray:
+        resolution = L1C_RESOLUTION.get(asset, SCL_RESOLUTION)
         row, column = (scene.uly - uly) / resolution, (ulx - scene.ulx) / resolution
         if row != int(row) or column != int(column):
             raise TilewrightError(
@@ -133,7 +155,7 @@ class World:
         left, right = max(int(column), first_column), min(int(column) + width, first_column + columns)
         if top < bottom and left < right:
             there = (slice(top - int(row), bottom - int(row)), slice(left - int(column), right - int(column)))
-            found[there] = self.pixels(scene, asset, np.arange(top, bottom), np.arange(left, right))
+            found[there] = self.pixels(scene, asset, np.arange(top, bottom), np.arange(left, right), level)
         return found
 
     def reach(self, scene: SimScene, resolution: int) -> tuple[int, int, int, int]:
@@ -142,15 +164,56 @@ class World:
             return 0, 0, TILE_M // resolution, TILE_M // resolution
         return self._boxes[scene.tile].pixels(resolution)
 
-    def pixels(self, scene: SimScene, asset: str, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Pixels of an asset at `rows` by `columns` of its tile grid, all within `reach`."""
-        resolution = RESOLUTION.get(asset, SCL_RESOLUTION)
+    def pixels(
+        self, scene: SimScene, asset: str, rows: np.ndarray, columns: np.ndarray, level: Level = "L2A"
+    ) -> np.ndarray:
+        """Pixels of an asset (a band, SCL) at `rows` by `columns` of its tile grid, all within `reach`; of the whole scene."""
+        values = self._values(scene, asset, rows, columns, level)
+        valid = self._expand(lambda *coarse: self.valid(scene, *coarse), asset, rows, columns)
+        if not valid.all():
+            values *= valid
+        return values
+
+    def product_pixels(self, product: Product, asset: str, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """What the file of `product` holds: `pixels`, cut to its half, with its offset, wrong where it is superseded."""
+        scene = product.scene
+        valid = self._expand(lambda *coarse: self.product_valid(product, *coarse), asset, rows, columns)
+        if product.superseded and asset != "SCL" and self.settings.watermark:
+            values = watermark.encode(scene.number, asset, rows, columns, "old")
+        else:
+            values = self.pixels(scene, asset, rows, columns, product.level)
+            if product.superseded:
+                values = np.full_like(values, OLD_CLASS) if asset == "SCL" else values + np.uint16(OLD_ERROR)
+        if product.raw and asset != "SCL":
+            values = values + np.uint16(OFFSET)
+        return values * valid
+
+    @staticmethod
+    def _expand(
+        of: Callable[[np.ndarray, np.ndarray], np.ndarray], asset: str, rows: np.ndarray, columns: np.ndarray
+    ) -> np.ndarray:
+        """A function of 60 m pixels (rows, columns) on an asset's pixels."""
+        factor = COARSEST // L1C_RESOLUTION.get(asset, SCL_RESOLUTION)
+        coarse_rows, row_of = np.unique(rows // factor, return_inverse=True)
+        coarse_columns, column_of = np.unique(columns // factor, return_inverse=True)
+        coarse = of(coarse_rows, coarse_columns)
+        return np.ones((len(rows), len(columns)), bool) if coarse.all() else coarse[row_of][:, column_of]
+
+    def _values(
+        self, scene: SimScene, asset: str, rows: np.ndarray, columns: np.ndarray, level: Level = "L2A"
+    ) -> np.ndarray:
+        """Pixels, also where the scene has none."""
+        resolution = L1C_RESOLUTION.get(asset, SCL_RESOLUTION)
+        if level == "L1C" and asset != "SCL" and not self.settings.watermark:
+            return top_of_atmosphere(
+                asset, self._values(scene, CIRRUS_SOURCE if asset == "B10" else asset, rows, columns)
+            )
         first_row, first_column, height, width = self._boxes[scene.tile].pixels(resolution)
         if self.settings.watermark:
             values = (
                 np.full((len(rows), len(columns)), 4, np.uint8)
                 if asset == "SCL"
-                else watermark.encode(scene.number, asset, rows, columns)
+                else watermark.encode(scene.number, asset, rows, columns, level)
             )
         else:
             down, right = rows - first_row, columns - first_column
@@ -162,12 +225,6 @@ class World:
                 values = values[down % height][:, right % width] if whole else values
             else:
                 values = self._asset(scene, asset, slice(down[0], down[-1] + 1), slice(right[0], right[-1] + 1))
-        factor = COARSEST // resolution
-        coarse_rows, row_of = np.unique(rows // factor, return_inverse=True)
-        coarse_columns, column_of = np.unique(columns // factor, return_inverse=True)
-        valid = self.valid(scene, coarse_rows, coarse_columns)
-        if not valid.all():
-            values *= valid[row_of][:, column_of]
         return values
 
     def swath_edge(self, scene: SimScene) -> tuple[float, float, float] | None:
@@ -192,6 +249,26 @@ class World:
         edge = self.swath_edge(scene)
         if edge is not None:
             a, b, c = edge
+            valid = valid & (a * (columns + 0.5)[None, :] + b * (rows + 0.5)[:, None] < c)
+        return valid
+
+    def product_edges(self, product: Product) -> list[tuple[float, float, float]]:
+        """The lines where the data of an item ends, as `swath_edge` gives them: the swath's, and the one between halves."""
+        edge = self.swath_edge(product.scene)
+        edges = [edge] if edge is not None else []
+        if product.part is not None:
+            box = self._boxes[product.scene.tile]
+            # Across the track, which leans about 13 degrees from north.
+            share = digest(self.settings.seed, product.scene.id, "half") % 1000 / 1000 * 0.2 - 0.1
+            middle = box.row + box.rows * (0.5 + share) - 0.23 * (box.column + box.columns / 2)
+            sign = 1 if product.part == 0 else -1
+            edges.append((-0.23 * sign, 1.0 * sign, sign * middle + HALF_OVERLAP / 2))
+        return edges
+
+    def product_valid(self, product: Product, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Which 60 m pixels of the tile hold data in the files of `product`."""
+        valid = self.valid(product.scene, rows, columns)
+        for a, b, c in self.product_edges(product):
             valid = valid & (a * (columns + 0.5)[None, :] + b * (rows + 0.5)[:, None] < c)
         return valid
 
