@@ -41,8 +41,8 @@ class Grid:
         uly = self.top - self.step * np.asarray(rows, np.float64)
         return Boxes(self.epsg, self.step, side, ulx, uly)
 
-    def asset(self, href: Path | str, band: str = "B02", scene: str = "scene") -> Asset:
-        return Asset(scene, band, str(href), self.epsg, tuple(self.transform)[:6], (self.rows, self.cols))
+    def asset(self, href: Path | str, band: str = "B02", scene: str = "scene", collection: str = "s2_l2a") -> Asset:
+        return Asset(scene, collection, band, str(href), self.epsg, tuple(self.transform)[:6], (self.rows, self.cols))
 
 
 def noise(grid: Grid, dtype: str, seed: int = 0) -> np.ndarray:

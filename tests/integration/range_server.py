@@ -31,10 +31,11 @@ class Fault:
             short, long (a count that is not the range's, told truthfully), cut (fewer bytes than told, then the end),
             elsewhere (Content-Range of other bytes), reset (before the answer), amid (reset half way),
             stall (half way, for `seconds`), drip (all of it, slowly), corrupt (bytes flipped), empty (no bytes at all),
-            redirect (to the same path under /moved), changed (another ETag and other bytes).
+            redirect (to `to`, else to the same path under /moved), changed (another ETag and other bytes).
         times: how many answers it spoils.
         beyond: spares requests that end before this byte, so that a file opens and then cannot be read.
         flip: bytes of the file that are corrupt, for `corrupt`.
+        code: the status; of a redirect too, where it is given.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Fault:
     beyond: int = 0
     flip: range = range(0)
     seconds: float = 0.0
+    to: str = ""
 
 
 @dataclass
@@ -62,7 +64,7 @@ class RangeServer(StandIn):
     targets: list[str] = field(default_factory=list)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
-        return _Handler
+        return Handler
 
     @property
     def url(self) -> str:
@@ -85,7 +87,9 @@ class RangeServer(StandIn):
         return None
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection; a subclass may look at a request first."""
+
     stand_in: RangeServer
     protocol_version = "HTTP/1.1"
 
@@ -170,8 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _cut(self, fault: Fault, data: bytes, first: int, last: int) -> None:
         size = last - first + 1
-        told = f"bytes {first}-{last}/{len(data)}"
-        self._send(206, data[first : first + size // 2], length=size, content_range=told)
+        body, told = data[first : first + size // 2], {"content_range": f"bytes {first}-{last}/{len(data)}"}
+        ranged = "Range" in self.headers
+        self._send(206 if ranged else 200, body, length=size, **(told if ranged else {}))
 
     def _elsewhere(self, fault: Fault, data: bytes, first: int, last: int) -> None:
         told = f"bytes {first + 1}-{last + 1}/{len(data)}"
@@ -204,13 +209,13 @@ class _Handler(BaseHTTPRequestHandler):
         spoilt = bytearray(data)
         for at in fault.flip:
             spoilt[at] ^= 0xA5
-        self._range(bytes(spoilt), first, last)
+        self._range(bytes(spoilt), first, last, "Range" in self.headers)
 
     def _empty(self, fault: Fault, data: bytes, first: int, last: int) -> None:
         self._send(200, b"")
 
     def _redirect(self, fault: Fault, data: bytes, first: int, last: int) -> None:
-        self._send(302, b"", location=f"{self.stand_in.url}/moved{self.path}")
+        self._send(fault.code or 302, b"", location=fault.to or f"{self.stand_in.url}/moved{self.path}")
 
     def _changed(self, fault: Fault, data: bytes, first: int, last: int) -> None:
         self._range(data[:100] + bytes(len(data) - 100), first, last, tag='"two"')

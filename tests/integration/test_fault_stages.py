@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 from range_server import Fault, RangeServer
 
+import tilewright.imagery.client as client
 import tilewright.imagery.patience as patience
-import tilewright.imagery.source as source
 from conftest import SOUTH_BOX, config_of
 from harness import ROOT
 from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.settings import CropSettings, MaskSettings, SearchSettings, parsed
+from tilewright.config.settings import CropSettings, MaskSettings, SearchSettings, parsed, parsed_access
 from tilewright.errors import TilewrightError
 from tilewright.imagery import ImageryReader
 from tilewright.rules import DatasetConfig
@@ -36,8 +36,8 @@ OUTPUTS = ("masks.parquet", "selection.parquet", "patches.zarr.zip")
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "WAIT_S", 0.01)
-    monkeypatch.setitem(source._CLIENT, "read_timeout", "1s")
+    monkeypatch.setattr(patience, "WAIT_S", 0.001)
+    monkeypatch.setattr(client, "SILENCE_S", 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +68,16 @@ class Tile:
         config = config_of(world, "") | {
             "aoi": {"bbox": list(SOUTH_BOX)}, "collections": {"s2_l2a": {"bands": ["B02", "B11"]}}, "mask": {"max_bad": 0.25},
             "periods": [{"name": "year", "start": "2019-01-01", "end": "2019-12-31", "scenes": 1, "order": "latest"}],
-            "provider": {"like": "earth-search", "path": str(folder / "items.json")},
+            "provider": {
+                "like": "simulated", "path": str(folder / "items.json"), "access": {"hosts": [server.url]},
+            },
         }  # fmt: skip
         self.config = DatasetConfig.load(config, ROOT)
         self.folder = folder
         make_cells(TILE, parsed(CellsSettings, self.config.settings("cells", tile=TILE)), folder / "cells.parquet")
         search = self.config.settings("search", tile=TILE, period="year")
-        make_search(parsed(SearchSettings, search), folder / "scenes.parquet")
+        self.access = parsed_access(self.config.access)
+        make_search(parsed(SearchSettings, search), folder / "scenes.parquet", self.access)
 
     def copied(self, folder: Path) -> "Tile":
         """The same in another folder."""
@@ -88,7 +91,7 @@ class Tile:
         at = self.folder
         make_mask(
             at / "cells.parquet", at / "scenes.parquet", settings, at / "masks.parquet", at / "masks.traffic.json",
-            ImageryReader(2),
+            ImageryReader(2, self.access),
         )  # fmt: skip
         return self
 
@@ -96,8 +99,8 @@ class Tile:
         settings = parsed(CropSettings, self.config.settings("crop", tile=TILE, period="year"))
         at = self.folder
         make_crop(
-            at / "cells.parquet", at / "scenes.parquet", at / "masks.parquet", settings, at / "patches.zarr.zip",
-            at / "selection.parquet", at / "patches.traffic.json", ImageryReader(2),
+            at / "cells.parquet", at / "scenes.parquet", None, at / "masks.parquet", settings, at / "patches.zarr.zip",
+            at / "selection.parquet", at / "patches.traffic.json", ImageryReader(2, self.access),
         )  # fmt: skip
         return self
 

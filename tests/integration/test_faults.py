@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from range_server import PAGE, Fault, RangeServer
 
-import tilewright.imagery.gdal as gdal
+import tilewright.imagery.client as client
 import tilewright.imagery.patience as patience
-import tilewright.imagery.source as source
 from rasters import Grid, by_reader, cut, write_gdal
 from tilewright.errors import TilewrightError
 from tilewright.grid import Boxes
@@ -26,11 +25,9 @@ FILE = "/B02.tif"
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of hundredths of seconds instead of seconds; silence counts as a stall after one."""
-    monkeypatch.setattr(patience, "WAIT_S", 0.01)
-    monkeypatch.setitem(source._CLIENT, "read_timeout", "1s")
-    for name, value in {"GDAL_HTTP_RETRY_DELAY": 0.01, "GDAL_HTTP_MAX_RETRY": 1, "GDAL_HTTP_TIMEOUT": 1}.items():
-        monkeypatch.setitem(gdal._ENV, name, value)
+    """Waits of thousandths of seconds instead of seconds; silence counts as a stall after one."""
+    monkeypatch.setattr(patience, "WAIT_S", 0.001)
+    monkeypatch.setattr(client, "SILENCE_S", 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +200,7 @@ def test_a_page_of_words_on_the_disk_is_broken_and_on_a_server_an_outage(tmp_pat
 def test_detours_and_slow_lines_are_no_faults(server: RangeServer):
     server.put(FILE, Fault("redirect"))
     right(server)
-    server.put(FILE, Fault("drip", seconds=1.6))  # longer than the client waits in silence, in eight steps
+    server.put(FILE, Fault("drip", seconds=1.6, times=1))  # longer than the client waits in silence, in eight steps
     right(server)
 
 

@@ -28,6 +28,7 @@ DTYPES = ["uint8", "uint16", "int16", "float32"]
 GDAL_PACKS = [
     {}, {"compress": "lzw"}, {"compress": "lzw", "predictor": 2}, {"compress": "deflate"},
     {"compress": "deflate", "predictor": 2}, {"compress": "zstd"}, {"compress": "zstd", "predictor": 2},
+    {"compress": "lzw", "predictor": 3}, {"compress": "deflate", "predictor": 3}, {"compress": "zstd", "predictor": 3},
 ]  # fmt: skip
 TIFFFILE_PACKS = [{}, *({"compression": name} for name in ("lzw", "zlib", "deflate", "zstd"))]
 
@@ -39,8 +40,8 @@ def folder() -> Iterator[Path]:
 
 
 def fits(dtype: str, options: dict[str, Any]) -> bool:
-    """Predictor 2 is for whole numbers: of floats, GDAL decodes it and the block reader leaves it to GDAL."""
-    return not (dtype == "float32" and options.get("predictor") == 2)
+    """Predictor 2 is for whole numbers (of floats, GDAL decodes it and the block reader leaves it to GDAL), 3 for floats."""
+    return options.get("predictor") != (2 if dtype == "float32" else 3)
 
 
 def some_boxes(draw: Callable[[Any], Any], grid: Grid) -> tuple[list[int], list[int], int]:
@@ -265,10 +266,11 @@ def _places(grid: Grid) -> Any:
     return zip(*itertools.product(range(-40, grid.rows, 100), range(-40, grid.cols, 100)), strict=True)
 
 
-@pytest.mark.parametrize("packed", [{"predictor": 3}, {"predictor": 2}])
-def test_floats_with_a_predictor_are_gdals(packed: dict[str, Any], tmp_path: Path):
-    path = write_gdal(tmp_path / "float.tif", noise(GRID, "float32"), GRID, compress="deflate", tiled=True, **packed)
-    whole(path, GRID, "float32", block_reader=False)
+@pytest.mark.parametrize(("predictor", "block_reader"), [(3, True), (2, False)])
+def test_floats_with_whole_numbers_predictor_are_gdals(predictor: int, block_reader: bool, tmp_path: Path):
+    options = {"compress": "deflate", "tiled": True, "predictor": predictor}
+    path = write_gdal(tmp_path / "float.tif", noise(GRID, "float32"), GRID, **options)
+    whole(path, GRID, "float32", block_reader=block_reader)
 
 
 def test_a_tiff_named_jp2_is_read_by_blocks(tmp_path: Path):

@@ -54,7 +54,7 @@ def ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Range]]:
     real = Source.get
 
     def get(self: Source, start: int, size: int) -> memoryview:
-        seen.append((Path(self._path).name, start, size))
+        seen.append((Path(self._file._path).name, start, size))  # type: ignore[attr-defined]  # a local file
         return real(self, start, size)
 
     monkeypatch.setattr(Source, "get", get)

@@ -26,12 +26,17 @@ _GAP_BYTES: Final = 4096  # GDAL's COGs have 8 bytes between blocks; to fetch a 
 
 @dataclass(frozen=True)
 class BlockAsset:
-    """An asset opened for reading by blocks: the boxes wanted are on its grid."""
+    """An asset opened for reading by blocks: the boxes wanted are on its grid, or can be made of windows of it.
+
+    Attributes:
+        made: makes a box at a place of its window; None where the window is the box.
+    """
 
     ask: Ask
     source: Source
     layout: Layout
     patches: Patches
+    made: Callable[[int, np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,15 @@ def _check(layout: Layout, size: int) -> None:
         )
 
 
-def lay_out(ask: Ask, source: Source, layout: Layout, windows: tuple[np.ndarray, np.ndarray]) -> BlockAsset:
-    """The asset with its boxes laid over its blocks."""
+def lay_out(
+    ask: Ask, source: Source, layout: Layout, windows: tuple[np.ndarray, np.ndarray], side: int, dtype: np.dtype,
+    made: Callable[[int, np.ndarray], np.ndarray] | None = None,
+) -> BlockAsset:  # fmt: skip
+    """The asset with its boxes' windows, of `side` pixels of `dtype`, laid over its blocks."""
     rows, cols = windows
     shape = (int(layout.grid.shape[0]), int(layout.grid.shape[1]))
-    plan = lay(rows, cols, ask.boxes.side, shape, layout.block)
-    return BlockAsset(ask, source, layout, Patches(plan, rows, cols, ask.boxes.side, shape, ask.dtype))
+    plan = lay(rows, cols, side, shape, layout.block)
+    return BlockAsset(ask, source, layout, Patches(plan, rows, cols, side, shape, dtype), made)
 
 
 def spans(asset: BlockAsset) -> Iterator[Span]:

@@ -6,7 +6,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from tilewright.imagery.layout import HORIZONTAL, Layout
+from tilewright.imagery.layout import FLOATING, HORIZONTAL, Layout
 
 
 class CorruptBlockError(Exception):
@@ -58,6 +58,9 @@ class Decoder:
         if layout.predictor == HORIZONTAL:
             part = pixels[rows, columns]
             codecs.delta_decode(part, axis=-1, out=part)
+        elif layout.predictor == FLOATING:  # mixes the bytes of a whole row, and not in place
+            mixed, pixels = pixels, np.empty_like(pixels)
+            codecs.floatpred_decode(mixed[rows], axis=-1, out=pixels[rows])
         return pixels
 
     def _buffer(self, size: int) -> np.ndarray:

@@ -5,7 +5,6 @@ import re
 import threading
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,29 +19,33 @@ from tilewright.imagery.stack import batches, stacked
 from tilewright.imagery.traffic import Traffic
 
 _HEAD_BYTES: Final = 65536
-# Where GDAL asks the server itself, only what it says for certain is evidence. "Does not exist in the file system" is also what GDAL says
-# of a host that refuses, and a tile of which 0 bytes came may be an outage half way: both count as passing.
-_GONE = re.compile(r"HTTP response code: (404|410)|NoSuchKey|specified key does not exist", re.IGNORECASE)
-_CORRUPT = re.compile(r"decod|not recognized as being in|got [1-9]\d* bytes, expected", re.IGNORECASE)
+_STARTS: Final = {
+    "GTiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "JP2OpenJPEG": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+}
 _OUR_FAULT = re.compile(r"Permission denied|Too many open files|Input/output error|Stale|out of memory", re.IGNORECASE)
 _ENV: Final = {
-    "GDAL_HTTP_TIMEOUT": 60, "GDAL_HTTP_CONNECTTIMEOUT": 20, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1,
-    # GDAL remembers failures and bytes by URL: without this no later try would ask the server again
-    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # files beside the asset say nothing about it
     "GDAL_CACHEMAX": 128,  # megabytes: each block is read once, so a larger cache is only memory
-}  # fmt: skip
+}
 
 
 class GdalReader:
     """Reads one ask: block by block where the boxes are on the file's grid, else through stackstac."""
 
     def __init__(
-        self, ask: Ask, traffic: Traffic, threads: int, stop: threading.Event, source: Source | None = None
-    ) -> None:
-        """`source`: of a remote asset's bytes; without it GDAL asks the server itself."""
+        self, ask: Ask, traffic: Traffic, threads: int, stop: threading.Event, source: Source | None = None,
+        drivers: tuple[str, ...] = ("GTiff", "JP2OpenJPEG"),
+    ) -> None:  # fmt: skip
+        """Make ready; nothing is opened yet.
+
+        Args:
+            source: of a remote asset's bytes: GDAL opens local files, and what we hand it, and never asks a server.
+            drivers: those that may open the file.
+        """
         self._ask = ask
         self._source = source if local_path(ask.asset) is None else None
+        self._drivers = drivers
         self._remote: RangeFiles | None = None
         self._traffic = traffic
         self._threads = threads
@@ -66,24 +69,25 @@ class GdalReader:
                     arrays = self._patiently(partial(self._stacked, places))
                     yield from zip(places.tolist(), arrays, strict=True)
                 return
-            patches, block, across = self._laid(grid, windows)
-            yield from patches.outside()
-            for place, number in enumerate(patches.plan.blocks.tolist()):
-                row, col = number // across * block[0], number % across * block[1]
-                pixels = self._patiently(partial(self._block, row, col, block), f"at row {row}, column {col}")
-                self._traffic.add(blocks=1)
-                yield from patches.put(place, pixels, row, col)
+            yield from self._by_blocks(tuple(grid.shape), windows, boxes.side)
         finally:
             self._close()
 
-    def _laid(self, grid: GeoBox, windows: tuple[np.ndarray, np.ndarray]) -> tuple[Patches, tuple[int, int], int]:
-        """Boxes over the file's blocks, the blocks' size, and how many are in a row."""
-        shape = (int(grid.shape[0]), int(grid.shape[1]))
+    def _by_blocks(
+        self, shape: tuple[int, ...], windows: tuple[np.ndarray, np.ndarray], side: int, dtype: np.dtype | None = None
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(place, pixels) of square windows of a file of `shape`, each of its blocks read once; `dtype`: of what is held meanwhile."""
+        height, width = int(shape[0]), int(shape[1])
         rows, columns = self._opened().block_shapes[0]
-        block = (min(rows, shape[0]), min(columns, shape[1]))
-        side = self._ask.boxes.side
-        plan = lay(*windows, side, shape, block)
-        return Patches(plan, *windows, side, shape, self._ask.dtype), block, -(-shape[1] // block[1])
+        block, across = (min(rows, height), min(columns, width)), -(-width // min(columns, width))
+        plan = lay(*windows, side, (height, width), block)
+        patches = Patches(plan, *windows, side, (height, width), dtype or self._ask.dtype)
+        yield from patches.outside()
+        for place, number in enumerate(plan.blocks.tolist()):
+            row, col = number // across * block[0], number % across * block[1]
+            pixels = self._patiently(partial(self._block, row, col, block), f"at row {row}, column {col}")
+            self._traffic.add(blocks=1)
+            yield from patches.put(place, pixels, row, col)
 
     def _patiently(self, work: Any, where: str = "") -> Any:
         import rasterio
@@ -108,11 +112,20 @@ class GdalReader:
         import rasterio
 
         if self._file is None and self._source is not None:
-            self._remote = RangeFiles(*self._source.head(_HEAD_BYTES), self._source.get)
-            self._file = rasterio.open("asset", opener=self._remote)
+            head, size = self._source.head(_HEAD_BYTES)
+            self._remote = RangeFiles(head, size, self._source.get)
+            self._file = rasterio.open("asset", opener=self._remote, driver=self._driver(head))
         elif self._file is None:
-            self._file = rasterio.open(local_path(self._ask.asset) or self._ask.asset.href)
+            path = local_path(self._ask.asset)
+            assert path is not None, "a remote asset has a source"
+            with path.open("rb") as file:
+                start = memoryview(file.read(16))
+            self._file = rasterio.open(path.absolute(), driver=self._driver(start))
         return self._file
+
+    def _driver(self, start: memoryview) -> str:
+        """The driver, of those allowed, for what a file's first bytes say; any of them where they say nothing, to say so."""
+        return next((name for name in self._drivers if bytes(start[:16]).startswith(_STARTS[name])), self._drivers[0])
 
     def _close(self) -> None:
         if self._file is not None:
@@ -139,7 +152,7 @@ class GdalReader:
         )  # fmt: skip
         ask = dataclasses.replace(self._ask, asset=own)
         # rasterio keeps the files that we serve by thread, and cannot close them from another
-        return stacked(ask, places, 1 if self._source else self._threads)
+        return stacked(ask, places, 1 if self._source else self._threads, self._drivers)
 
     def _block(self, row: int, col: int, block: tuple[int, int]) -> np.ndarray:
         from rasterio.windows import Window
@@ -156,16 +169,11 @@ class GdalReader:
         path = local_path(asset)
         if not isinstance(error, (rasterio.errors.RasterioError, RuntimeError)):
             return judge_of(asset)(error)
+        if path is not None and not path.exists():
+            return Verdict(Evidence.GONE, "no such file")
+        # what GDAL read is what the disk or the server has: each byte of it came whole
         words = _message(error)
-        if self._source is None and _missing(path, words):
-            return Verdict(Evidence.GONE, "no such file" if path else "404")
-        whole = path is not None or self._source is not None  # what GDAL read was what the disk or the server has
-        corrupt = not _OUR_FAULT.search(words) if whole else _CORRUPT.search(words) is not None
-        return Verdict(Evidence.CORRUPT if corrupt else Evidence.PASSING, words[:200])
-
-
-def _missing(path: Path | None, message: str) -> bool:
-    return not path.exists() if path is not None else _GONE.search(message) is not None
+        return Verdict(Evidence.PASSING if _OUR_FAULT.search(words) else Evidence.CORRUPT, words[:200])
 
 
 def _message(error: BaseException) -> str:

@@ -28,13 +28,15 @@ class Evidence(enum.Enum):
     GONE = "gone"
     CORRUPT = "corrupt"  # permanent when it is seen again on bytes fetched anew
     PASSING = "passing"
+    REFUSED = "refused"  # neither the file's fault nor a matter of time: somebody has to mend the configuration
 
 
 class Verdict(NamedTuple):
-    """A failure judged: what it proves, and in words."""
+    """A failure judged: what it proves, in words, and how long the server asks us to wait, if it does."""
 
     evidence: Evidence
     words: str
+    wait_s: float = 0.0
 
 
 class StoppedError(Exception):
@@ -59,14 +61,16 @@ def patiently(
 
     Raises:
         BrokenAssetError: where the asset is gone, or corrupt twice.
-        TilewrightError: where the tries are used up, naming scene, asset, place and the mend.
+        TilewrightError: where the tries are used up, or would be in vain, naming scene, asset, place and the mend.
         StoppedError: when `stop` is set meanwhile.
     """
     for attempt in range(1, TRIES + 1):
         try:
             return work()
         except Exception as error:
-            evidence, words = judge(error)
+            evidence, words, wait_s = judge(error)
+            if evidence is Evidence.REFUSED:
+                raise refused_error(asset, words) from error
             if evidence is Evidence.GONE:
                 raise BrokenAssetError(asset.scene_id, asset.band, f"is gone ({words})") from error
             if evidence is Evidence.CORRUPT:
@@ -89,9 +93,16 @@ def patiently(
             traffic.add(retries=1)
             if evidence is Evidence.CORRUPT and local_path(asset) is not None:
                 continue  # a disk does not recover by waiting
-            if stop.wait(WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)):
+            if stop.wait(max(wait_s, WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))):
                 raise StoppedError from error
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def refused_error(asset: Asset, why: str) -> TilewrightError:
+    """The error for an asset that is not opened, or not given to us; `why` says the mend, too."""
+    return TilewrightError(
+        f"scene {asset.scene_id}, asset {asset.band}: {asset.shown} is not read: {why}; nothing was written"
+    )
 
 
 def local_path(asset: Asset) -> Path | None:

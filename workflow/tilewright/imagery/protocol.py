@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from tilewright.grid import Boxes
 from tilewright.imagery.traffic import Traffic
 
 T = TypeVar("T")
+
+Quantity = Literal["pixels", "dn", "sigma0", "gamma0"]
 
 
 class BrokenAssetError(Exception):
@@ -34,11 +36,15 @@ class Ask:
         boxes: pixel grids, all of one CRS, resolution and size.
         dtype: type of the pixels returned. A file whose numbers do not fit into it is broken: casting would turn
             reflectances into zeros without a word.
+        quantity: pixels: as stored, 0 outside the asset. Sentinel-1 (dtype float32) is had as linear power, NaN where there is no
+            data; see `tilewright.imagery.radar`. dn: DN² of a GRD. sigma0: DN² / A² of a GRD, A from the calibration
+            document that the asset names. gamma0: as an RTC stores it.
     """
 
     asset: Asset
     boxes: Boxes
     dtype: np.dtype
+    quantity: Quantity = "pixels"
 
 
 class Reader(Protocol):
@@ -52,8 +58,8 @@ class Reader(Protocol):
     def read(self, asks: Iterable[Ask], finish: Callable[[int, int, np.ndarray], T]) -> Iterator[tuple[int, int, T]]:
         """Yield (place in `asks`, place in its `boxes`, what `finish` made) once for every box of every ask.
 
-        Asks are taken as they are needed and answered in their order, the boxes of an ask in any. `finish` gets both places and the (height, width)
-        pixels as stored, its own to keep, 0 outside the asset; it is called in several threads.
+        Asks are taken as they are needed and answered in their order, the boxes of an ask in any. `finish` gets both places
+        and the (height, width) pixels of the quantity asked for, its own to keep; it is called in several threads.
 
         Raises:
             BrokenAssetError: on permanent evidence, after everything that was asked before that asset was yielded.

@@ -1,12 +1,14 @@
 """The reader of the stages: by blocks where an asset is an ordinary TIFF on the boxes' grid, else through GDAL.
 
-What an asset is decides, not its name. Assets are opened ahead and ranges fetched ahead, so that latency is waited for
-once and not once an asset; what is in flight is bounded in bytes.
+What an asset is decides, not its name. Radar is read the same way, and made of windows of its files. Assets are opened
+ahead and ranges fetched ahead, so that latency is waited for once and not once an asset; what is in flight is bounded in
+bytes.
 """
 
+import dataclasses
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +16,14 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
+from tilewright.config.provider import CollectionAccess
+from tilewright.imagery.access import RefusedError
 from tilewright.imagery.blocks import BlockAsset, SpanWork, lay_out, open_layout, spans
 from tilewright.imagery.decode import Decoder
 from tilewright.imagery.gdal import GdalReader
+from tilewright.imagery.patience import refused_error
 from tilewright.imagery.protocol import Ask, BrokenAssetError
+from tilewright.imagery.radar import RadarReader, Raster, way
 from tilewright.imagery.source import Stores
 from tilewright.imagery.traffic import Traffic
 
@@ -43,11 +49,16 @@ class ImageryReader:
 
     version = "imagery-1"
 
-    def __init__(self, threads: int = 1) -> None:
-        """`threads`: how many decode at a time."""
+    def __init__(self, threads: int = 1, access: Mapping[str, CollectionAccess] | None = None) -> None:
+        """Make ready; nothing is opened yet.
+
+        Args:
+            threads: how many decode at a time.
+            access: how the assets of each collection are opened, and which may be. None: the caller vouches for its assets.
+        """
         self.traffic = Traffic()
         self._threads = threads
-        self._stores = Stores(self.traffic)
+        self._stores = Stores(self.traffic, access)
         self._decoder = Decoder()
 
     def read(self, asks: Iterable[Ask], finish: Callable[[int, int, np.ndarray], T]) -> Iterator[tuple[int, int, T]]:
@@ -98,17 +109,28 @@ class ImageryReader:
     def _open(self, ask: Ask, stop: threading.Event) -> BlockAsset | GdalReader:
         """Look at the asset's header and decide who reads it."""
         try:
-            source = self._stores.source(ask.asset)
+            ask = dataclasses.replace(ask, asset=self._stores.opened(ask.asset))
+            source, drivers = self._stores.source(ask.asset), self._stores.drivers(ask.asset)
+        except RefusedError as error:
+            raise refused_error(ask.asset, str(error)) from error
         except ValueError as error:
             raise BrokenAssetError(ask.asset.scene_id, ask.asset.band, "has no usable address") from error
-        other = GdalReader(ask, self.traffic, self._threads, stop, source and source.anew("other_bytes"))
-        layout = open_layout(ask, source, self.traffic, stop) if source else None
-        if source is None or layout is None:
+        own = source.anew("other_bytes")
+        if ask.quantity == "pixels":
+            other = GdalReader(ask, self.traffic, self._threads, stop, own, drivers)
+        else:
+            other = RadarReader(ask, self.traffic, self._threads, stop, own, drivers, self._stores)
+        # a collection of JPEG 2000 has no headers of TIFF to look at
+        layout = open_layout(ask, source, self.traffic, stop) if "GTiff" in drivers else None
+        if layout is None:
             return other
+        if ask.quantity != "pixels":
+            how = way(ask, Raster.of(layout), self._stores, stop)
+            return lay_out(ask, source, layout, (how.rows, how.columns), how.side, layout.dtype, how.made)
         if not np.can_cast(layout.dtype, ask.dtype, "safe"):
             raise BrokenAssetError(ask.asset.scene_id, ask.asset.band, f"holds {layout.dtype} instead of {ask.dtype}")
         windows = ask.boxes.windows_in(layout.grid)
-        return other if windows is None else lay_out(ask, source, layout, windows)
+        return other if windows is None else lay_out(ask, source, layout, windows, ask.boxes.side, ask.dtype)
 
     def _turns(
         self, at: int, opened: Future[BlockAsset | GdalReader], finish: Callable[[int, np.ndarray], T],
@@ -130,6 +152,8 @@ class ImageryReader:
             self.traffic.add(other_assets=1)
             return [_Turn(at, 0, nothing, partial(finished, asset.boxes))]
         self.traffic.add(assets=1)
+        if (made := asset.made) is not None:
+            whole, finish = finish, lambda box, pixels: whole(box, made(box, pixels))
         works = [SpanWork(asset, span, finish, self._decoder, self.traffic, stop) for span in spans(asset)]
         found = [_Turn(at, work.size, partial(work.start, fetchers, decoders), work.results) for work in works]
-        return [_Turn(at, 0, nothing, partial(finished, lambda: iter(asset.patches.outside()))), *found]
+        return [_Turn(at, 0, nothing, partial(finished, asset.patches.outside)), *found]

@@ -1,6 +1,7 @@
 """Which blocks of a raster hold which boxes, and copying a block's pixels into them."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,10 +82,10 @@ class Patches:
         self._begun: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
 
-    def outside(self) -> list[tuple[int, np.ndarray]]:
+    def outside(self) -> Iterator[tuple[int, np.ndarray]]:
         """The boxes that no block will complete: all zeros."""
-        empty = np.flatnonzero(self.plan.touched == 0).tolist()
-        return [(at, np.zeros(self._shape, self._dtype)) for at in empty]
+        for at in np.flatnonzero(self.plan.touched == 0).tolist():
+            yield at, np.zeros(self._shape, self._dtype)
 
     def put(self, at: int, pixels: np.ndarray, row: int, col: int) -> list[tuple[int, np.ndarray]]:
         """Copy the block at place `at` of the plan, whose first pixel is (`row`, `col`); the boxes now complete."""

@@ -9,6 +9,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from tilewright.catalog import Asset
+from tilewright.catalog.assets import Transform
 from tilewright.grid import Boxes
 from tilewright.imagery.patience import local_path
 from tilewright.imagery.protocol import Ask
@@ -24,7 +25,9 @@ def batches(boxes: Boxes) -> Iterator[np.ndarray]:
         yield order[first : first + _BATCH]
 
 
-def stacked(ask: Ask, places: np.ndarray, threads: int) -> list[np.ndarray]:
+def stacked(
+    ask: Ask, places: np.ndarray, threads: int, drivers: tuple[str, ...] = ("GTiff", "JP2OpenJPEG")
+) -> list[np.ndarray]:
     """The boxes at `places`, warped by nearest neighbour where the asset is not on their grid: one dask computation.
 
     Raises:
@@ -35,7 +38,8 @@ def stacked(ask: Ask, places: np.ndarray, threads: int) -> list[np.ndarray]:
 
     asset, boxes = ask.asset, ask.boxes.take(places)
     step = boxes.resolution
-    grid = GeoBox(asset.shape, Affine(*asset.transform), asset.epsg)
+    shape, transform = _grid(asset)
+    grid = GeoBox(shape, Affine(*transform), asset.epsg)
     windows = boxes.windows_in(grid)
     if windows is not None and _holds(asset, *windows, boxes.side):
         # The asset's own grid: stackstac then reads windows of the file without warping.
@@ -49,7 +53,7 @@ def stacked(ask: Ask, places: np.ndarray, threads: int) -> list[np.ndarray]:
         [_item(asset)], assets=[asset.band], epsg=boxes.epsg, resolution=step, bounds=bounds, snap_bounds=False,
         dtype=ask.dtype, fill_value=ask.dtype.type(0), rescale=False, xy_coords=False, chunksize=_CHUNK,
         # Missing is never passed off as empty: stackstac would turn a 404 into no data.
-        errors_as_nodata=(), reader=_reader(opened),
+        errors_as_nodata=(), reader=_reader(opened, drivers),
     )  # fmt: skip
     if not cube.sizes["time"]:  # stackstac leaves out what lies beyond the bounds
         return [np.zeros((boxes.side, boxes.side), ask.dtype) for _ in places]
@@ -84,7 +88,7 @@ def _fixed_bounds(boxes: Boxes) -> tuple[float, float, float, float]:
     return left, bottom, right, top
 
 
-def _reader(opened: list[Any]) -> Any:
+def _reader(opened: list[Any], drivers: tuple[str, ...]) -> Any:
     """A reader for stackstac without its own masks, which turn stored no-data values into 0: pixels as stored, 0 outside.
 
     What it opens goes into `opened`: datasets that an exception's traceback keeps must be closed by hand.
@@ -96,7 +100,7 @@ def _reader(opened: list[Any]) -> Any:
         def _open(self) -> Any:
             wanted = self.spec.vrt_params
             with self.gdal_env.open:
-                file = SelfCleaningDatasetReader(self.url, sharing=False)
+                file = SelfCleaningDatasetReader(self.url, driver=drivers, sharing=False)
             opened.append(file)
             own = {"crs": file.crs.to_epsg(), "transform": file.transform, "height": file.height, "width": file.width}
             if own == wanted:
@@ -114,29 +118,36 @@ def _reader(opened: list[Any]) -> Any:
     return AsStored
 
 
+def _grid(asset: Asset) -> tuple[tuple[int, int], Transform]:
+    """Shape and transform of an asset that is on a grid."""
+    assert asset.shape is not None and asset.transform is not None, "what has no grid is not stacked"
+    return asset.shape, asset.transform
+
+
 def _holds(asset: Asset, rows: np.ndarray, cols: np.ndarray, side: int) -> bool:
     """Whether every box lies within the asset."""
-    inside = (rows >= 0) & (cols >= 0) & (rows + side <= asset.shape[0]) & (cols + side <= asset.shape[1])
+    (height, width), _ = _grid(asset)
+    inside = (rows >= 0) & (cols >= 0) & (rows + side <= height) & (cols + side <= width)
     return bool(inside.all())
 
 
 def _bounds(asset: Asset) -> tuple[float, float, float, float]:
-    a, _, left, _, e, top = asset.transform
-    rows, columns = asset.shape
+    (rows, columns), (a, _, left, _, e, top) = _grid(asset)
     return left, top + e * rows, left + a * columns, top
 
 
 def _item(asset: Asset) -> dict[str, Any]:
     """The least STAC item that stackstac needs, made from what scenes.parquet froze."""
     west, south, east, north = _bounds(asset)
+    shape, transform = _grid(asset)
     return {
         "type": "Feature", "stac_version": "1.0.0", "id": asset.scene_id, "collection": "tilewright",
         "geometry": None, "bbox": [west, south, east, north], "links": [], "stac_extensions": [],
         "properties": {"datetime": "2000-01-01T00:00:00Z", "proj:epsg": asset.epsg},
         "assets": {
             asset.band: {
-                "href": str(local_path(asset) or asset.href), "proj:epsg": asset.epsg, "proj:shape": list(asset.shape),
-                "proj:transform": list(asset.transform), "type": "image/tiff; application=geotiff",
+                "href": str(local_path(asset) or asset.href), "proj:epsg": asset.epsg, "proj:shape": list(shape),
+                "proj:transform": list(transform), "type": "image/tiff; application=geotiff",
             }
         },
     }  # fmt: skip
