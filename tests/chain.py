@@ -66,16 +66,19 @@ class Chain:
         arguments: dict[str, list[str]] = {
             "cells": ["--tile", self.tile, "--output", "cells.parquet"],
             "search": ["--output", f"{period}/scenes.parquet"],
+            "search_companions": ["--output", f"{period}/companions.parquet"],
             "mask": ["--cells", "cells.parquet", "--scenes", f"{period}/scenes.parquet", "--output", f"{period}/masks.parquet",
                      "--traffic", f"{period}/masks.traffic.json"],
-            "crop": ["--cells", "cells.parquet", "--scenes", f"{period}/scenes.parquet", "--masks", f"{period}/masks.parquet",
+            "crop": ["--cells", "cells.parquet", "--scenes", f"{period}/scenes.parquet",
+                     *(["--companions", f"{period}/companions.parquet"] if config.companions else []), "--masks", f"{period}/masks.parquet",
                      "--patches", f"{period}/patches.zarr.zip", "--selection", f"{period}/selection.parquet",
                      "--traffic", f"{period}/patches.traffic.json"],
             "source": ["--output", "source.parquet"],
             "features": ["--cells", "cells.parquet", "--sources", "source.parquet", "--output", "features.parquet"],
             "labels": ["--cells", "cells.parquet", "--features", "features.parquet", "--output", "labels.zarr.zip"],
             "group": ["--cells", "cells.parquet", "--patches", *[f"{each}/patches.zarr.zip" for each in config.periods], "--output", "series.zarr.zip"],
-            "zone": ["--tiles-folder", str(self.project.tile("")), "--tiles", self.tile, "--periods", *config.periods, "--labels", "--output", "zone.parquet"],
+            "zone": ["--tiles-folder", str(self.project.tile("")), "--tiles", self.tile, "--periods", *config.periods, "--labels",
+                     *(["--companions"] if config.companions else []), "--output", "zone.parquet"],
             "index": ["--zones", "zone.parquet", "--output", "index.parquet", "--statistics", "statistics.json", "--collection", "collection.json"],
         }  # fmt: skip
         command = [
@@ -86,7 +89,9 @@ class Chain:
                 "--settings",
                 config.settings(stage, tile=self.tile, period=period, source=config.sources["osm"]),
             ]
-        code = main([stage, *command])
+        if stage in ("search", "search_companions", "mask", "crop"):
+            command += ["--access", config.access]
+        code = main(["search" if stage == "search_companions" else stage, *command])
         self.told = self.capsys.readouterr().err
         return code
 

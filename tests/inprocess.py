@@ -6,7 +6,15 @@ from typing import Any
 from harness import ROOT
 from tilewright.config.cell_settings import CellsSettings
 from tilewright.config.label_settings import FeaturesSettings, LabelsSettings, SourceSettings
-from tilewright.config.settings import CropSettings, GroupSettings, IndexSettings, MaskSettings, SearchSettings, parsed
+from tilewright.config.settings import (
+    CropSettings,
+    GroupSettings,
+    IndexSettings,
+    MaskSettings,
+    SearchSettings,
+    parsed,
+    parsed_access,
+)
 from tilewright.imagery import Reader
 from tilewright.rules import DatasetConfig
 from tilewright.stages import cells, crop, features, group, index, labels, mask, search, source, zone
@@ -25,24 +33,7 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
             at = results / "tiles" / tile
             cells.make_cells(tile, parsed(CellsSettings, dataset.settings("cells", tile=tile)), at / "cells.parquet")
             for period in dataset.periods:
-                of = at / period
-                settings = {
-                    stage: dataset.settings(stage, tile=tile, period=period) for stage in ("search", "mask", "crop")
-                }
-                search.make_search(parsed(SearchSettings, settings["search"]), of / "scenes.parquet")
-                mask.make_mask(
-                    at / "cells.parquet",
-                    of / "scenes.parquet",
-                    parsed(MaskSettings, settings["mask"]),
-                    of / "masks.parquet",
-                    of / "masks.traffic.json",
-                    reader,
-                )
-                crop.make_crop(
-                    at / "cells.parquet", of / "scenes.parquet", of / "masks.parquet", parsed(CropSettings, settings["crop"]),
-                    of / "patches.zarr.zip", of / "selection.parquet",
-                    of / "patches.traffic.json", reader,
-                )  # fmt: skip
+                _period(dataset, tile, period, at, reader)
             told = parsed(FeaturesSettings, dataset.settings("features", tile=tile))
             features.make_features(at / "cells.parquet", sources, told, at / "features.parquet")
             rules = parsed(LabelsSettings, dataset.settings("labels", tile=tile))
@@ -51,7 +42,33 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
             grouped = parsed(GroupSettings, dataset.settings("group", tile=tile))
             group.make_group(at / "cells.parquet", patches, grouped, at / "series.zarr.zip")
         zones.append(results / "zones" / f"{name}.parquet")
-        zone.make_zone([zone.TileFiles(results / "tiles" / tile, dataset.periods, True) for tile in tiles], zones[-1])
+        zone.make_zone(
+            [
+                zone.TileFiles(results / "tiles" / tile, dataset.periods, True, bool(dataset.companions))
+                for tile in tiles
+            ],
+            zones[-1],
+        )
     told = parsed(IndexSettings, dataset.settings("index"))
     index.make_index(zones, told, results / "index.parquet", results / "statistics.json", results / "collection.json")
     return results
+
+
+def _period(dataset: DatasetConfig, tile: str, period: str, at: Path, reader: Reader | None) -> None:
+    """From the search to the patches of one tile and period, in the tile's folder `at`."""
+    of = at / period
+    stages = ["search", "mask", "crop", *(["search_companions"] if dataset.companions else [])]
+    told = {stage: dataset.settings(stage, tile=tile, period=period) for stage in stages}
+    access = parsed_access(dataset.access)
+    search.make_search(parsed(SearchSettings, told["search"]), of / "scenes.parquet", access, reader)
+    companions = of / "companions.parquet" if dataset.companions else None
+    if companions:
+        search.make_search(parsed(SearchSettings, told["search_companions"]), companions, access, reader)
+    mask.make_mask(
+        at / "cells.parquet", of / "scenes.parquet", parsed(MaskSettings, told["mask"]), of / "masks.parquet",
+        of / "masks.traffic.json", reader,
+    )  # fmt: skip
+    crop.make_crop(
+        at / "cells.parquet", of / "scenes.parquet", companions, of / "masks.parquet", parsed(CropSettings, told["crop"]),
+        of / "patches.zarr.zip", of / "selection.parquet", of / "patches.traffic.json", reader,
+    )  # fmt: skip

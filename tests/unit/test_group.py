@@ -1,6 +1,7 @@
 """group: exact sums, the order of dates, and the same bytes for any number of threads."""
 
 import hashlib
+import math
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from handmade import small_of
-from tilewright.config.settings import GroupSettings
+from tilewright.config.settings import GroupSettings, Origin
 from tilewright.errors import TilewrightError
 from tilewright.stages import group
 from tilewright.stages.mask import on_grid
@@ -24,8 +25,9 @@ from tilewright.store.zarrzip import StoreReader, StoreWriter
 SIZE_M = 240
 BANDS = ["B02", "B04", "B11"]
 SETTINGS = GroupSettings(
-    tile="32TNT", periods=["one", "two"], bands={"s2_l2a": BANDS}, provider="p", licence="l", attribution="a"
-)
+    tile="32TNT", periods=["one", "two"], bands={"s2_l2a": BANDS}, quantities={"s2_l2a": "dn"},
+    origins={"s2_l2a": Origin(provider="p", licence="l", attribution="a")},
+)  # fmt: skip
 DAY = np.datetime64("2019-01-01", "us")
 
 
@@ -38,12 +40,15 @@ def pixels(cell: str, scene: str, band: str, side: int) -> np.ndarray:
 
 def write_patches(path: Path, patches: list[tuple[str, str, int]]) -> None:
     """A patch store of (cell, scene, day)."""
-    with StoreWriter(path, {"settings_digest": path.stem}) as store:
+    with StoreWriter(path, {"settings_digest": path.stem, "quantities": {"s2_l2a": "dn"}}) as store:
         dims: dict = {
             "cell_id": np.array([cell for cell, _, _ in patches], object),
             "scene_id": np.array([scene for _, scene, _ in patches], object),
             "time": DAY + np.array([day for _, _, day in patches], "timedelta64[D]"),
             "platform": np.array(["sentinel-2a"] * len(patches), object),
+            "parts": np.array([scene for _, scene, _ in patches], object),
+            "pair_of": np.array([""] * len(patches), object),
+            "orbit_state": np.array(["descending"] * len(patches), object),
             "processing_baseline": np.array(["05.00"] * len(patches), object),
             "relative_orbit": np.arange(len(patches), dtype=np.int32),
             "dn_offset": np.zeros(len(patches), np.int32),
@@ -167,6 +172,28 @@ def series_and_classes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndar
         hnp.arrays(np.uint8, (dates + draw(st.integers(0, 1)), own, own), elements=st.sampled_from([0, 4, 4]))
     )
     return series, classes, draw(hnp.arrays(bool, dates))
+
+
+@given(series_and_classes())
+def test_sums_of_backscatter(of: tuple[np.ndarray, np.ndarray, np.ndarray]):
+    """Every pixel of a band that has data counts there, whatever the other bands have; no data is NaN."""
+    series, _, counted = of
+    levels = np.where(series == 0, np.nan, series / -700).astype(np.float32)
+    measured = group._measure_floats(levels, counted)
+    for band in range(levels.shape[1]):
+        known = [float(value) for value in levels[counted, band].ravel() if not np.isnan(value)]
+        assert measured.sums[0, band] == len(known)
+        assert measured.sums[1, band] == pytest.approx(math.fsum(known), rel=1e-13)
+        assert measured.sums[2, band] == pytest.approx(math.fsum(value * value for value in known), rel=1e-13)
+    assert measured.empty.tolist() == [int(np.isnan(date).all(axis=0).sum()) for date in levels]
+
+
+@given(series_and_classes())
+def test_without_classes_the_bands_alone_tell(of: tuple[np.ndarray, np.ndarray, np.ndarray]):
+    series, _, counted = of
+    everywhere = np.full((len(series), *series.shape[2:]), 4, np.uint8)
+    measured = group._measure(series, None, counted)
+    assert measured.sums.tolist() == [*map(list, naive(series[counted], everywhere[counted]))]
 
 
 @given(series_and_classes())

@@ -32,17 +32,23 @@ def draw(*names: object) -> int:
 
 
 def brute_force(
-    table: pd.DataFrame, count: np.ndarray, bright: np.ndarray, broken: dict[str, str], rule: Rule
+    table: pd.DataFrame, count: np.ndarray, bright: np.ndarray, broken: dict[str, str], unpaired: np.ndarray, rule: Rule
 ) -> list[str]:
     """Scene ids that one cell uses."""
     limits = rule.limits
     rows = [
-        {**row, "count": count[at], "bright": bright[at], "month": row["datetime"].strftime("%Y-%m")}
+        {
+            **row,
+            "count": count[at],
+            "bright": bright[at],
+            "unpaired": unpaired[at],
+            "month": row["datetime"].strftime("%Y-%m"),
+        }
         for at, row in enumerate(table.to_dict("records"))
     ]
     if rule.order == "shuffled_by_month":
         bins: dict[str, list[dict]] = {}
-        for row in rows:
+        for row in (row for row in rows if not row["refused"]):
             bins.setdefault(row["month"], []).append(row)
         for members in bins.values():
             members.sort(key=lambda row: draw(rule.seed, rule.tile, rule.period, row["scene_id"]))
@@ -62,6 +68,8 @@ def brute_force(
         walk = sorted(rows, key=badness)
     used: list[dict] = []
     for row in walk:
+        if row["unpaired"]:
+            continue
         n = row["count"].sum()
         if row["refused"] or row["scene_id"] in broken or n == 0:
             continue
@@ -113,11 +121,13 @@ def test_equals_the_brute_force_walk(data: st.DataObject):
     order = data.draw(st.sampled_from(["shuffled_by_month", "clearest", "latest"]))
     rule = Rule("33TTG", "p", seed, data.draw(st.integers(1, 4)), order, limits)
     ids = np.array([f"c{at}" for at in range(cells)], object)
-    chosen = select(Candidates(ids, table, count, bright, broken), rule)
+    unpaired = np.full((cells, n), "", object)
+    unpaired[random.random((cells, n)) < data.draw(st.sampled_from([0.0, 0.3]))] = "no s1_grd within 3 days"
+    chosen = select(Candidates(ids, table, count, bright, broken), rule, unpaired)
     assert len(chosen) == cells * n
     for at, cell in enumerate(ids):
         used = chosen[(chosen["cell_id"] == cell) & (chosen["status"] == "used")].sort_values("rank")
-        assert list(used["scene_id"]) == brute_force(table, count[at], bright[at], broken, rule)
+        assert list(used["scene_id"]) == brute_force(table, count[at], bright[at], broken, unpaired[at], rule)
     refused = chosen[chosen["status"] == "refused"]
     assert (refused["reason"] != "").all()
     assert (chosen.loc[chosen["status"] != "refused", "reason"] == "").all()
@@ -139,6 +149,30 @@ def test_more_catalog_entries_of_other_months_do_not_reorder_a_month():
     january = [at for at in shuffled_by_month(table, rule) if table["datetime"][at].month == 1]
     short = table[table["datetime"].dt.month <= 3].reset_index(drop=True)
     assert january == [at for at in shuffled_by_month(short, rule) if short["datetime"][at].month == 1]
+
+
+def test_a_superseded_product_does_not_move_the_walk():
+    table = scenes(list(range(0, 300, 6)), list(range(50)), [False] * 50)
+    rule = Rule("33TTG", "p", 1, 2, "shuffled_by_month", Mask())
+    older = table.assign(scene_id=table["scene_id"] + "old", refused="superseded by " + table["scene_id"])
+    both = pd.concat([table, older], ignore_index=True).sort_values(["datetime", "scene_id"], ignore_index=True)
+    walk = both["scene_id"].to_numpy()[shuffled_by_month(both, rule)]
+    assert list(walk[:50]) == list(table["scene_id"].to_numpy()[shuffled_by_month(table, rule)])
+
+
+def test_without_a_companion_that_must_be_there_the_next_scene_serves():
+    count = np.zeros((2, 2, 12), np.int64)
+    count[..., 4] = PIXELS
+    candidates = Candidates(
+        np.array(["c", "d"], object), scenes([0, 9], [0, 1], [False] * 2), count, np.full((2, 2), np.nan), {}
+    )
+    unpaired = np.array([["", "no s1_grd within 3 days"], ["", ""]], object)
+    chosen = select(candidates, Rule("33TTG", "p", 1, 1, "latest", Mask()), unpaired)
+    told = [(row.cell_id, row.scene_id, row.status, row.reason) for row in chosen.itertuples()]
+    assert told == [
+        ("c", "S001", "refused", "no s1_grd within 3 days"), ("c", "S000", "used", ""),
+        ("d", "S001", "used", ""), ("d", "S000", "unneeded", ""),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("denominator", "used"), [("all", 1), ("valid", 0)])

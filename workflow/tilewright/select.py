@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from tilewright.config.bands import CLOUD, NO_DATA, SHADOW, SNOW
+from tilewright.config.bands import CLOUD, NO_DATA, SCL_CLASSES, SHADOW, SNOW
 from tilewright.config.model import Mask, Order
 from tilewright.draw import draw
 
@@ -14,11 +14,14 @@ from tilewright.draw import draw
 USED: Final = "used"
 REFUSED: Final = "refused"
 UNNEEDED: Final = "unneeded"
+MISSING: Final = "missing"  # of a companion: there is none
+
+COUNT_COLUMNS: Final = [f"scl_{value:02}" for value in range(len(SCL_CLASSES))]  # of masks.parquet
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All scenes of a period for all cells of a tile.
+    """All scenes of a period for all cells of a tile: acquisitions, whose parts serve as one, and what was refused at search.
 
     Attributes:
         cell_id: (cell,).
@@ -79,20 +82,22 @@ def shuffled_by_month(scenes: pd.DataFrame, rule: Rule) -> np.ndarray:
 
     Months come in shuffled order and give one scene each in turn, so that cloudless months do not crowd out the others.
     The paper leaves open how the bins are walked; taking turns is our reading. The order is one for a tile, which the
-    authors process in one go; it depends on seed, tile, period and the scenes' ids only.
+    authors process in one go; it depends on seed, tile, period and the scenes' ids only. Scenes refused at search, such as
+    superseded products, take no turn and come last.
 
     Returns:
         (scene,) positions in `scenes`, in walking order.
     """
+    refused = scenes["refused"].to_numpy(object) != ""
     month = pd.to_datetime(scenes["datetime"]).dt.strftime("%Y-%m").to_numpy()
     drawn = np.array([draw(rule.seed, rule.tile, rule.period, scene) for scene in scenes["scene_id"]], dtype=np.uint64)
     months = sorted(set(month), key=lambda name: draw(rule.seed, rule.tile, rule.period, "month", name))
     place = {name: at for at, name in enumerate(months)}
     turn = np.zeros(len(scenes), int)
     for name in months:
-        inside = np.flatnonzero(month == name)
+        inside = np.flatnonzero((month == name) & ~refused)
         turn[inside[np.argsort(drawn[inside], kind="stable")]] = np.arange(len(inside))
-    return np.lexsort((scenes["scene_id"].to_numpy(str), np.array([place[name] for name in month], int), turn))
+    return np.lexsort((scenes["scene_id"].to_numpy(str), np.array([place[name] for name in month], int), turn, refused))
 
 
 def walking_order(candidates: Candidates, rule: Rule) -> np.ndarray:
@@ -109,11 +114,13 @@ def walking_order(candidates: Candidates, rule: Rule) -> np.ndarray:
     return np.argsort(spoiled / np.maximum(candidates.count.sum(axis=-1), 1), axis=1, kind="stable")
 
 
-def refusals(candidates: Candidates, rule: Rule) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def refusals(
+    candidates: Candidates, rule: Rule, unpaired: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(cell, scene) reasons, "" where the scene is admissible for the cell; and the shares they come from.
 
     Of several reasons the first in this order is given: the scene's own, broken files, nodata, bad, cloud, shadow,
-    snow, intensity.
+    snow, intensity, no companion (`unpaired`, see `select`).
     """
     limits = rule.limits
     part = shares(candidates.count, limits)
@@ -138,18 +145,23 @@ def refusals(candidates: Candidates, rule: Rule) -> tuple[np.ndarray, dict[str, 
         refuse(part["snow"] > limits.max_snow, "snow")
     if limits.intensity is not None:
         refuse(~(candidates.brightness <= limits.intensity.max_dn), "intensity")
+    if unpaired is not None:
+        np.copyto(reason, unpaired, where=reason == "")
     return reason, part
 
 
-def select(candidates: Candidates, rule: Rule) -> pd.DataFrame:
+def select(candidates: Candidates, rule: Rule, unpaired: np.ndarray | None = None) -> pd.DataFrame:
     """Walk each cell's scenes and take the first admissible ones of different datatakes.
+
+    Args:
+        unpaired: (cell, scene) text, which companion that must be there is not; "" where none lacks.
 
     Returns:
         A row for each (cell, scene), by cell and walking order: cell_id, scene_id, rank (place in the walk),
         status (used, refused, unneeded), reason, bad_fraction, nodata_fraction (0…1, NaN where the scene could not be
         counted).
     """
-    reason, part = refusals(candidates, rule)
+    reason, part = refusals(candidates, rule, unpaired)
     order = walking_order(candidates, rule)
     scene_id = candidates.scenes["scene_id"].to_numpy(object)
     datatake = candidates.scenes["datatake"].to_numpy(object)

@@ -1,4 +1,4 @@
-"""mask: how many pixels of each SCL class every cell has in every scene, and how bright it is."""
+"""mask: how many pixels of each SCL class every cell has in every acquisition, and how bright it is."""
 
 import logging
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tilewright.catalog import Scene, scene_asset, scenes_of
-from tilewright.config.bands import COLLECTION_BANDS, NO_DATA, SCL_CLASSES, SCL_RESOLUTION
+from tilewright.catalog import Acquisition, acquisitions, scenes_of
+from tilewright.config.bands import COLLECTION_BANDS, NO_DATA, PRIMARY, SCL_CLASSES, SCL_RESOLUTION
 from tilewright.config.settings import MaskSettings
+from tilewright.cropping.values import harmonised
 from tilewright.errors import TilewrightError
 from tilewright.grid import Boxes
-from tilewright.imagery import Ask, BrokenAssetError, ImageryReader, Reader
+from tilewright.imagery import Ask, BrokenAssetError, ImageryReader, Mosaic, Prepared, Reader, read_mosaics
 from tilewright.progress import SUMMARY, Progress
+from tilewright.select import COUNT_COLUMNS
 from tilewright.store import read_table, write_table
 
 log = logging.getLogger(__name__)
 
-COUNT_COLUMNS = [f"scl_{value:02}" for value in range(len(SCL_CLASSES))]
-
 
 @dataclass
 class _Found:
-    """What is known of one scene: (cell, 12) counts, (cell,) brightness, and why it cannot be read."""
+    """What is known of one acquisition: (cell, 12) counts, (cell,) brightness, and why it cannot be read."""
 
     counts: np.ndarray
     brightness: np.ndarray
@@ -38,18 +38,19 @@ class _Found:
 def make_mask(
     cells: Path, scenes: Path, settings: MaskSettings, output: Path, traffic: Path, reader: Reader | None = None
 ) -> None:
-    """Write one row for each (scene, cell), in the order of the scenes and the cells, and what reading cost.
+    """Write one row for each (acquisition, cell), in the order of the acquisitions and the cells, and what reading cost.
 
-    Columns: scene_id, cell_id, scl_00 … scl_11 (pixels), brightness (DN percentile of the intensity band's valid
-    pixels, harmonised; NaN where the filter is off or nothing is valid), broken (why the scene's SCL or intensity band
-    cannot be read; its counts are then 0).
+    The parts of an acquisition are taken as one image; scenes refused at search are not read. Columns: scene_id (the first
+    part's), cell_id, scl_00 … scl_11 (pixels), brightness (DN percentile of the intensity band's valid pixels, harmonised; NaN
+    where the filter is off or nothing is valid), broken (why the SCL or intensity band of a part cannot be read; the counts are
+    then 0).
 
     Raises:
         TilewrightError: when a source stays unreachable, or none of several scenes can be read.
     """
     reader = reader or ImageryReader()
     cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
-    found = [scene for scene in scenes_of(read_table(scenes)) if not scene.refused]
+    found = acquisitions([scene for scene in scenes_of(read_table(scenes)) if scene.collection == PRIMARY])
     try:
         measured = _measure(cell_table, found, settings, reader)
     except TilewrightError as error:
@@ -69,8 +70,8 @@ def make_mask(
     )  # fmt: skip
 
 
-def _table(cells: pd.DataFrame, scenes: list[Scene], measured: list[_Found]) -> pd.DataFrame:
-    """One row for each (scene, cell)."""
+def _table(cells: pd.DataFrame, scenes: list[Acquisition], measured: list[_Found]) -> pd.DataFrame:
+    """One row for each (acquisition, cell)."""
     parts = []
     for scene, one in zip(scenes, measured, strict=True):
         part = pd.DataFrame(one.counts, columns=COUNT_COLUMNS)
@@ -83,15 +84,15 @@ def _table(cells: pd.DataFrame, scenes: list[Scene], measured: list[_Found]) -> 
     return pd.concat(parts, ignore_index=True) if parts else empty
 
 
-def _href(scenes: list[Scene]) -> str:
-    """Where the first scene's SCL should be."""
-    return next((asset.shown for scene in scenes if (asset := scene_asset(scene, "SCL"))), "an asset without href")
+def _href(scenes: list[Acquisition]) -> str:
+    """Where the first SCL should be."""
+    return next((asset.shown for scene in scenes for asset in scene.assets("SCL")), "an asset without href")
 
 
-def _measure(cells: pd.DataFrame, scenes: list[Scene], settings: MaskSettings, reader: Reader) -> list[_Found]:
-    """What is found in each scene, in their order."""
+def _measure(cells: pd.DataFrame, scenes: list[Acquisition], settings: MaskSettings, reader: Reader) -> list[_Found]:
+    """What is found in each acquisition, in their order."""
     bands = ["SCL", *([settings.intensity_band] if settings.intensity_band else [])]
-    place = {scene.scene_id: at for at, scene in enumerate(scenes)}
+    place = {part.scene_id: at for at, scene in enumerate(scenes) for part in scene.parts}
     found = [_Found.nothing(len(cells), _unlisted(scene, bands)) for scene in scenes]
     todo = [at for at, one in enumerate(found) if not one.why] if len(cells) else []
     progress = Progress(log, len(todo) * len(bands) * len(cells), "pieces")
@@ -102,43 +103,49 @@ def _measure(cells: pd.DataFrame, scenes: list[Scene], settings: MaskSettings, r
         except BrokenAssetError as error:
             log.warning("scene %s is broken (%s)", error.scene_id, error.why)
             at = place[error.scene_id]
-            found[at] = _Found.nothing(len(cells), error.why)
+            why = error.why if error.scene_id == scenes[at].scene_id else f"{error.why} (part {error.scene_id})"
+            found[at] = _Found.nothing(len(cells), why)
             todo = [one for one in todo if one > at]  # readers answer in order: those before are done
     return found
 
 
-def _unlisted(scene: Scene, bands: list[str]) -> str:
-    """Why a scene cannot be measured for want of an asset; empty where it has them."""
-    if scene_asset(scene, "SCL") is None:
+def _unlisted(scene: Acquisition, bands: list[str]) -> str:
+    """Why an acquisition cannot be measured for want of an asset of a part; empty where it has them."""
+    lacking = [band for band in bands if len(scene.assets(band)) < len(scene.parts)]
+    if "SCL" in lacking:
         return "the item lists no usable SCL asset"
-    return next((f"{band} is not listed by the item" for band in bands if scene_asset(scene, band) is None), "")
+    return f"{lacking[0]} is not listed by the item" if lacking else ""
 
 
 def _run(
-    cells: pd.DataFrame, scenes: list[Scene], todo: list[int], bands: list[str], found: list[_Found],
+    cells: pd.DataFrame, scenes: list[Acquisition], todo: list[int], bands: list[str], found: list[_Found],
     settings: MaskSettings, reader: Reader, progress: Progress,
 ) -> None:  # fmt: skip
-    """Fill in `found` for the scenes in `todo`."""
-    grids = {band: boxes(cells, COLLECTION_BANDS[scenes[0].collection].get(band, SCL_RESOLUTION)) for band in bands}
+    """Fill in `found` for the acquisitions in `todo`."""
+    grids = {band: boxes(cells, COLLECTION_BANDS[PRIMARY].get(band, SCL_RESOLUTION)) for band in bands}
     asked = [(at, band) for at in todo for band in bands]
-    asks = [
-        Ask(asset, grids[band], np.dtype("uint8" if band == "SCL" else "uint16"))
-        for at, band in asked
-        if (asset := scene_asset(scenes[at], band))
-    ]
+    kinds = {band: np.dtype("uint8" if band == "SCL" else "uint16") for band in bands}
+    mosaics = (
+        Mosaic(tuple(Ask(asset, grids[band], kinds[band]) for asset in scenes[at].assets(band))) for at, band in asked
+    )
     classes: dict[tuple[int, int], np.ndarray] = {}
 
-    def finish(ask: int, cell: int, pixels: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-        if asked[ask][1] != "SCL":
+    def prepare(place: int, part: int, pixels: np.ndarray) -> Prepared:
+        at, band = asked[place]
+        return Prepared(pixels, None) if band == "SCL" else harmonised(pixels, scenes[at].parts[part].dn_offset)
+
+    def finish(place: int, cell: int, prepared: Prepared) -> tuple[np.ndarray | None, np.ndarray]:
+        pixels = prepared.pixels
+        if asked[place][1] != "SCL":
             return None, pixels
         # Values above 11 mean nothing: counted as defective, the class for pixels not to be trusted.
         known = np.where(pixels < len(SCL_CLASSES), pixels, 1)
         return np.bincount(known.ravel(), minlength=len(SCL_CLASSES)), pixels
 
-    for ask, cell, (counts, pixels) in reader.read(asks, finish):
-        at = asked[ask][0]
+    for place, cell, (counts, pixels) in read_mosaics(reader, mosaics, prepare, finish):
+        at = asked[place][0]
         if counts is None:
-            found[at].brightness[cell] = _brightness(pixels, classes.pop((at, cell)), scenes[at], settings)
+            found[at].brightness[cell] = _brightness(pixels, classes.pop((at, cell)), settings)
         else:
             found[at].counts[cell] = counts
             if len(bands) > 1:
@@ -146,14 +153,13 @@ def _run(
         progress.step(also=reader.traffic.words)
 
 
-def _brightness(pixels: np.ndarray, classes: np.ndarray, scene: Scene, settings: MaskSettings) -> float:
+def _brightness(pixels: np.ndarray, classes: np.ndarray, settings: MaskSettings) -> float:
     """Percentile over the pixels that SCL does not call no data, in harmonised DN; NaN where there are none."""
     valid = on_grid(classes != NO_DATA, pixels.shape[0])
     if not valid.any():
         return np.nan
     # "lower" picks a value that is there, so that no interpolation can round differently elsewhere
-    value = np.percentile(pixels[valid], settings.intensity_percentile or 0.0, method="lower")
-    return float(value) + (scene.dn_offset if value > 0 else 0)
+    return float(np.percentile(pixels[valid], settings.intensity_percentile or 0.0, method="lower"))
 
 
 def boxes(cells: pd.DataFrame, resolution: int) -> Boxes:

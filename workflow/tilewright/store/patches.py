@@ -1,15 +1,19 @@
 """The patch store: what crop writes and group reads, one chunk for each (patch, band) so that chunks can be reused.
 
 <collection>                 coordinates of the patches (dimension `patch`)
-<collection>/r10m            reflectance (patch, band, y, x) uint16, harmonised DN; zeros, clipped (patch, band)
-<collection>/r20m, r60m      likewise
-<collection>/scl             scl (patch, y, x) uint8
+s2_*/r10m                    reflectance (patch, band, y, x) uint16, harmonised DN; zeros, clipped (patch, band)
+s2_*/r20m, r60m              likewise
+s2_l2a/scl                   scl (patch, y, x) uint8
+s1_*/r10m                    backscatter (patch, band, y, x) float32, dB or amplitude, NaN no data; zeros counts no data
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilewright.config.bands import COLLECTION_BANDS, SCL_RESOLUTION
+import numpy as np
+
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR, SCL_RESOLUTION
 from tilewright.errors import TilewrightError
 from tilewright.store.small import Small
 from tilewright.store.zarrzip import StoreReader
@@ -27,8 +31,13 @@ class Group:
 
     @property
     def is_scl(self) -> bool:
-        """Whether this is the scene classification rather than reflectance."""
+        """Whether this is the scene classification."""
         return self.bands == (SCL,)
+
+    @property
+    def is_radar(self) -> bool:
+        """Whether this is radar backscatter."""
+        return self.collection in RADAR
 
     @property
     def name(self) -> str:
@@ -38,7 +47,7 @@ class Group:
     @property
     def variable(self) -> str:
         """Name of the pixels' array in the group."""
-        return "scl" if self.is_scl else "reflectance"
+        return "scl" if self.is_scl else "backscatter" if self.is_radar else "reflectance"
 
     @property
     def array(self) -> str:
@@ -48,7 +57,12 @@ class Group:
     @property
     def dtype(self) -> str:
         """Type of the pixels."""
-        return "uint8" if self.is_scl else "uint16"
+        return "uint8" if self.is_scl else "float32" if self.is_radar else "uint16"
+
+    @property
+    def nothing(self) -> float:
+        """What pixels are that were never there."""
+        return np.nan if self.is_radar else 0
 
     def side(self, size_m: int) -> int:
         """Pixels along a cell's side."""
@@ -82,11 +96,16 @@ class Layer:
 
 
 def groups_of(collection: str, bands: list[str]) -> list[Group]:
-    """The groups of a collection, finest resolution first, SCL last; `bands` in the mission's order."""
+    """The groups of a collection, finest resolution first, the primary's SCL last; `bands` in the mission's order."""
     resolution = COLLECTION_BANDS[collection]
     steps = sorted({resolution[band] for band in bands})
     found = [Group(collection, step, tuple(band for band in bands if resolution[band] == step)) for step in steps]
-    return [*found, Group(collection, SCL_RESOLUTION, (SCL,))]
+    return [*found, Group(collection, SCL_RESOLUTION, (SCL,))] if collection == PRIMARY else found
+
+
+def layers_of(collection: str, bands: list[str]) -> list[Layer]:
+    """Every band with its group, in the order of the store."""
+    return [Layer(group, at) for group in groups_of(collection, bands) for at in range(len(group.bands))]
 
 
 @dataclass(frozen=True)
@@ -99,10 +118,13 @@ class Kept:
 
 
 class PreviousPatches:
-    """What an earlier run of crop left in place: encoded pixels by (cell, scene digest, band)."""
+    """What an earlier run of crop left in place: encoded pixels by (collection, cell, digest of the acquisition, band)."""
 
-    def __init__(self, path: Path, made_by: str, size_m: int) -> None:
-        """Empty where there is no such store, or one made by other code, of another cell size, or damaged."""
+    def __init__(self, path: Path, made_by: str, size_m: int, quantities: Mapping[str, str]) -> None:
+        """Empty where there is no such store, or one made by other code, of another cell size, or damaged.
+
+        Of a collection whose numbers were another quantity nothing is taken.
+        """
         self._rows: dict[tuple[str, str, str], int] = {}
         self._bands: dict[str, tuple[Group, int]] = {}
         self._counts: dict[str, Small] = {}
@@ -115,6 +137,8 @@ class PreviousPatches:
             if root.attrs.get("made_by") != made_by or root.attrs.get("size_m") != size_m:
                 return
             for collection, bands in root.attrs["bands"].items():
+                if root.attrs["quantities"][collection] != quantities.get(collection):
+                    continue
                 coords = store.small(collection)
                 for row, key in enumerate(zip(coords["cell_id"], coords["digest"], strict=True)):
                     self._rows[(collection, *map(str, key))] = row

@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Spool:
-    """Pieces (one band of one cell in one scene) in a file without a name, which vanishes with the process.
+    """Pieces (one band of one cell in one scene) of one collection in a file without a name, which vanishes with the process.
 
     In memory is only where each piece lies and what was counted in it: 20 bytes for each piece that is wanted.
     """
@@ -71,10 +71,10 @@ class Spool:
             raise OSError(errno.EIO, "the scratch file gives less than was written")
         return data
 
-    def counts(self, scene: str, cell: int) -> np.ndarray:
-        """(band, 2) zeros and clipped pixels of a cell in a scene."""
+    def counts(self, scene: str, cells: np.ndarray) -> np.ndarray:
+        """(cell, band, 2) pixels without data and clipped ones of `cells` in a scene."""
         places = self._scenes[scene]
-        found: np.ndarray = places.counts[places.row[cell]]
+        found: np.ndarray = places.counts[places.row[cells]]
         return found
 
 
