@@ -1,5 +1,6 @@
 """Every kind of label array through the loader: layers, parcels' and regions' arrays, yearly sets joined to dates."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def later(years: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         series = read(self, *given)
         time = series.time.astype("datetime64[us]")
         time[1:] += np.timedelta64(365 * years, "D")
-        return type(series)(series.arrays, time.astype(np.int64), series.period)
+        return dataclasses.replace(series, time=time.astype(np.int64))
 
     monkeypatch.setattr(SeriesReader, "read", moved)
 

@@ -5,221 +5,25 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import shapely
 import xarray as xr
-import yaml
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
-import labelsets
-from handmade import small_of
-from tilewright.config.bands import SCL_CLASSES
-from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.model import Shares
-from tilewright.config.settings import GroupSettings, IndexSettings
+from reporting import HOSTILE, Page, build, everything, page_of, pixels_of, shipped
 from tilewright.errors import TilewrightError
 from tilewright.report import make_report
 from tilewright.report.cellmap import cell_map, label_map, turned
-from tilewright.report.drawing import CLAIM_COLOURS, Frame, percent, rgb
+from tilewright.report.drawing import CLAIM_COLOURS, percent, rgb
 from tilewright.report.facts import Facts, read_facts
 from tilewright.report.labelplots import shortened
 from tilewright.report.samples import CELLS, chosen, make_samples
-from tilewright.stages.cells import make_cells
-from tilewright.stages.group import make_group
-from tilewright.stages.index import make_index
-from tilewright.stages.zone import TileFiles, make_zone
-from tilewright.store import read_table, write_table
-from tilewright.store.patches import groups_of
-from tilewright.store.zarrzip import StoreWriter
-
-SIZE = 240
-TILE = "32TNT"
-HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(2)>'
-BANDS = ["B02", "B03", "B04", "B05", "B08"]
-
-
-def write_patches(
-    folder: Path, cells: pd.DataFrame, period: str, dates: list[str], bands: list[str], blank: int
-) -> Path:
-    """What mask and crop leave: every cell has every date, but the first `blank` cells none."""
-    folder.mkdir(parents=True)
-    ids = [cell for cell in cells["cell_id"][blank:] for _ in dates]
-    time = np.array(dates * (len(cells) - blank), "datetime64[us]")
-    scenes = np.array([f"S2_{date}" for date in dates], object)
-    word, number = np.full(len(ids), "x", object), np.zeros(len(ids), np.int32)
-    bad = np.resize(np.array([0.125, 0.0], np.float32), len(ids))
-    coords = {
-        "cell_id": ("patch", np.array(ids, object)), "scene_id": ("patch", np.resize(scenes, len(ids)) if ids else word),
-        "time": ("patch", time), "platform": ("patch", word), "processing_baseline": ("patch", word),
-        "relative_orbit": ("patch", number), "dn_offset": ("patch", number), "bad_fraction": ("patch", bad),
-        "nodata_fraction": ("patch", bad * 0), "scl_count": (("patch", "scl_class"), np.zeros((len(ids), len(SCL_CLASSES)), np.int32)),
-    }  # fmt: skip
-    groups = groups_of("s2_l2a", bands)
-    with StoreWriter(folder / "patches.zarr.zip", {"settings_digest": "0"}) as store:
-        store.small("s2_l2a", small_of(xr.Dataset(coords=coords)))
-        for group in groups:
-            side = group.side(SIZE)
-            dims = ("patch", "y", "x") if group.is_scl else ("patch", "band", "y", "x")
-            shape = (len(ids), side, side) if group.is_scl else (len(ids), len(group.bands), side, side)
-            store.array(group.array, shape, group.dtype, group.chunk_shape(SIZE), dims)
-        ramp = np.arange(24 * 24, dtype="uint16").reshape(24, 24)
-        for patch in range(len(ids)):
-            for group in groups:
-                for at, band in enumerate(group.bands):
-                    step = 10 // group.resolution or group.resolution // 10
-                    plane = (
-                        4 + (ramp[::step, ::step] // 300)
-                        if group.is_scl
-                        else 100 * (1 + BANDS.index(band)) + ramp[::step, ::step]
-                    )
-                    store.put(
-                        group.array, group.index(patch, at), plane.astype(group.dtype).reshape(group.chunk_shape(SIZE))
-                    )
-    write_table(
-        pd.DataFrame({"scene_id": scenes, "datetime": pd.to_datetime(dates), "radiometry": f"by {HOSTILE}"}),
-        folder / "scenes.parquet", {},
-    )  # fmt: skip
-    chosen = pd.DataFrame({"cell_id": ids, "scene_id": coords["scene_id"][1], "status": "used", "reason": ""})
-    refused = pd.DataFrame(
-        {"cell_id": cells["cell_id"], "scene_id": "S2_gone", "status": "refused", "reason": "broken: 404 <b>"}
-    )
-    write_table(
-        pd.concat([chosen, refused], ignore_index=True), folder / "selection.parquet", {"rule": {"period": period}}
-    )
-    return folder / "patches.zarr.zip"
-
-
-Labels = Callable[[Path, pd.DataFrame], tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]]
-"""(root, cells) -> label sets as `labelsets` writes them, and what features.parquet says of them."""
-
-
-def shipped(root: Path, name: str) -> dict[str, Any]:
-    return yaml.safe_load((root / f"config/ontologies/{name}.yaml").read_text())
-
-
-def woods(root: Path, cells: pd.DataFrame) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """A wood in the middle of the first four cells; the last three cells are half outside the extent."""
-    labels = np.full((len(cells), 3, 24, 24), 255, "uint8")
-    labels[:4, 0, 6:18, 6:18] = 0
-    coverage = np.ones(len(cells))
-    coverage[-3:] = 0.5
-    west, south, east, north = cells.total_bounds
-    about = {
-        "source": "a.osm.pbf", "snapshot": "2020-01-01T00:00:00Z", "licence": "© OpenStreetMap contributors, ODbL 1.0",
-        "ontology": shipped(root, "opensentinelmap"), "kind": "pbf",
-        "extent": [float(west - 1), float(south - 1), float(east - 0.002), float(north + 1)],
-    }  # fmt: skip
-    held = {"kind": "pbf", "counts": {"area": 4}, "rejects": {}, "repaired": 0, "extent": "POLYGON EMPTY"}
-    return {"osm": {"arrays": {"labels": labels}, "about": about, "coverage": coverage}}, {"osm": held}
-
-
-def everything(root: Path, cells: pd.DataFrame) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """A layer, 33 classes with regions, parcels of two years with claims: each drawn, but in patches as maps are."""
-    count = len(cells)
-
-    def patches(name: str, values: list[int], side: int, *more: int) -> np.ndarray:
-        draw = np.random.default_rng([*name.encode()])
-        coarse = draw.choice(np.array(values, "uint8"), (count, *more, side // 4, side // 4))
-        return coarse.repeat(4, axis=-1).repeat(4, axis=-2)
-
-    clc, crops = (
-        shipped(root, "seasonet-clc"),
-        labelsets.ontology({"crop": {"wheat": 1, "maize": 2, "grass": 7}}, "crops"),
-    )
-    land = patches("clc", [*range(1, 34), 255], 96, 1)
-    land[:, :, :40, :40] = 16
-    ignore = np.stack([land != 16, (land != 16) & (land > 20), land > 250]).astype("uint8").transpose(1, 0, 2, 3, 4)
-    dem = (400 + 90 * np.arange(count)[:, None, None] + np.add.outer(np.arange(24), np.arange(24))).astype("float32")
-    dem[2], dem[3, :12] = np.nan, np.nan
-    sets: dict[str, dict[str, Any]] = {
-        "clc": {"arrays": {"labels": land, "ignore": ignore}, "about": {"ontology": clc, "unknown": {"CLC18=335": 3, "CLC18=<b>": 1}}},
-        "dem": {"arrays": {"layer": dem}, "about": {"kind": "raster", "source": "dem.tif"}},
-    }  # fmt: skip
-    for year in (2019, 2020):
-        name = f"lpis-{year}"
-        arrays = {
-            "labels": patches(name, [1, 2, 7, 255], 24, 1), "claims": patches(f"{name}a", [0] * 7 + [1, 2], 24),
-            "claims_same": patches(f"{name}b", [0] * 7 + [1, 2], 24),
-        }  # fmt: skip
-        if year == 2020:
-            arrays["claims"] *= 0
-            arrays["claims_same"] *= 0
-        sets[name] = {"arrays": arrays, "about": {"ontology": crops, "family": "lpis", "year": year}}
-    held = {
-        "clc": {"kind": "vector", "counts": {"area": 1234}, "rejects": {"null geometry": 17}, "repaired": 5, "extent": None},
-        **{f"lpis-{year}": {"kind": "vector", "counts": {"area": 50}, "rejects": {}, "repaired": 0} for year in (2019, 2020)},
-    }  # fmt: skip
-    return sets, held
-
-
-def build(
-    folder: Path, root: Path, *, blank: int = 1, bands: list[str] = BANDS, labels: Labels | None = woods, attribution: str = "Us",
-    periods: int = 2,
-) -> Path:  # fmt: skip
-    """A dataset's folder, by the project's own stages."""
-    tile = folder / "tiles" / TILE
-    clip = shapely.box(9.46, 47.10, 9.49, 47.115).wkt
-    make_cells(TILE, CellsSettings(size_m=SIZE, clip=clip, number=14), tile / "cells.parquet")
-    cells = read_table(tile / "cells.parquet")
-    spans = {"early": ["2019-03-04T10:00:00", "2019-05-06T10:00:00"], "late": ["2020-07-08T10:00:00"]}
-    names = list(spans)[:periods]
-    stores = [write_patches(tile / name, cells, name, spans[name], bands, blank) for name in names]
-    settings = GroupSettings(
-        tile=TILE, periods=names, bands={"s2_l2a": bands}, provider="here", licence="free", attribution=attribution
-    )
-    make_group(tile / "cells.parquet", stores, settings, tile / "series.zarr.zip")
-    if labels is not None:
-        sets, about = labels(root, cells)
-        write_table(pd.DataFrame({"label_set": []}), tile / "features.parquet", {"label_sets": about})
-        labelsets.write_store(tile / "labels.zarr.zip", sets, cells["cell_id"].tolist(), SIZE)
-    make_zone([TileFiles(tile, names, labels is not None)], folder / "zones" / "32N.parquet")
-    split = IndexSettings(dataset="small", seed=1, by="tile", shares=Shares(), min_tiles=10, block_m=480, size_m=SIZE)
-    make_index(
-        [folder / "zones" / "32N.parquet"],
-        split,
-        folder / "index.parquet",
-        folder / "statistics.json",
-        folder / "collection.json",
-    )
-    return folder
-
-
-def page_of(folder: Path, config: str = "dataset: small\n", name: str = "report.html") -> str:
-    make_report(folder, config, folder / name)
-    return (folder / name).read_text(encoding="utf-8")
-
-
-class Page(HTMLParser):
-    """Every element with its attributes, and the text outside of style."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.elements, self.text, self._style = [], "", False
-        self.feed(text)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        self._style = tag == "style"
-
-    def handle_endtag(self, tag):
-        self._style = False
-
-    def handle_data(self, data):
-        self.text += "" if self._style else f"{data} "
-
-    def images(self) -> list[np.ndarray]:
-        sources = [attrs["src"] for tag, attrs in self.elements if tag == "img"]
-        return [imread(io.BytesIO(base64.b64decode(one.split(",", 1)[1])), format="png") for one in sources]
 
 
 @pytest.fixture(scope="module")
@@ -261,11 +65,6 @@ def rich_page(rich) -> Page:
     text = page_of(rich)
     assert page_of(rich, name="second.html") == text
     return Page(text)
-
-
-def pixels_of(frame: Frame) -> np.ndarray:
-    """(y, x, 4) whole numbers."""
-    return np.rint(255 * imread(io.BytesIO(base64.b64decode(frame.image.split(",")[1])), format="png")).astype(int)
 
 
 def shades(svg: str, wanted: str) -> int:

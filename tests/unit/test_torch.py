@@ -9,6 +9,7 @@ import pytest
 
 import handmade
 import labelsets
+import paired
 import tilewright
 from tilewright.errors import TilewrightError
 from tilewright.loader import iso_times
@@ -220,3 +221,47 @@ def test_damage_reaches_the_loop_with_the_files_name(folder: Path, tmp_path: Pat
     store.write_bytes(store.read_bytes()[:1000])
     with pytest.raises(TilewrightError, match=f"{handmade.TILES[1]}/series.zarr.zip is not a whole store"):
         list(DataLoader(samples, batch_size=None, num_workers=1))
+
+
+def test_companions_come_as_the_readers(tmp_path: Path):
+    paired.write(tmp_path)
+    wanted: Any = {"s2_l2a": ["B02"], "s1_grd": ["VV", "VH"]}
+    samples, reader = (
+        SeriesDataset(tmp_path, collections=wanted),
+        SampleReader(tmp_path, SampleOptions(collections=wanted)),
+    )
+    assert "s2_l2a r10m B02; s1_grd r10m VV VH" in repr(samples)
+    for at in range(len(samples)):
+        found, truth = samples[at], reader.sample(at)
+        for name in ("image", "pixel_valid", "time", "present", "orbit"):
+            for key, each in truth[name].items():
+                for group, array in each.items() if isinstance(each, dict) else [(None, each)]:
+                    tensor = found[name][key] if group is None else found[name][key][group]
+                    np.testing.assert_array_equal(tensor.numpy(), array)
+
+
+@pytest.mark.parametrize(
+    "options", [{"collections": {"s2_l2a": None, "s1_grd": None}}, {"collection": "s1_grd"}], ids=str
+)
+@pytest.mark.parametrize("step", [None, 20])
+def test_padded_batches_are_as_samples_of_that_length(tmp_path: Path, options: Any, step: int | None):
+    """What `collate_series` pads is what the reader pads."""
+    paired.write(tmp_path)
+    free = SeriesDataset(tmp_path, resolution_m=step, **options)
+    longest = max(len(free[at]["valid"]) for at in range(len(free)))
+    fixed = SeriesDataset(tmp_path, resolution_m=step, dates=longest, **options)
+    batch = collate_series([free[at] for at in range(len(free))])
+    for at in range(len(free)):
+        one = fixed[at]
+        for name in ("image", "pixel_valid", "time", "present", "orbit", "valid"):
+            if name in one:
+                equal_with_nan(batch[name], one[name], at)
+
+
+def equal_with_nan(batch: Any, one: Any, at: int) -> None:
+    if isinstance(one, dict):
+        assert list(batch) == list(one)
+        for key in one:
+            equal_with_nan(batch[key], one[key], at)
+    else:
+        np.testing.assert_array_equal(batch[at].numpy(), one.numpy())

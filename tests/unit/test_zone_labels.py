@@ -45,14 +45,14 @@ def write_tile(folder: Path, tile: int, cells: int = CELLS, name: str = "") -> T
     here = folder / "tiles" / name
     table = gpd.GeoDataFrame(rows, geometry=[shapely.box(9, 47, 9.01, 47.01)] * cells, crs=4326)
     write_table(table, here / "cells.parquet", {"counts": {"kept": cells}})
-    about = {"provider": "p", "licence": "l", "attribution": "a", "software": "s"}
-    with StoreWriter(here / "series.zarr.zip", about) as store:
+    about = {"quantity": "dn", "provider": "p", "licence": "l", "attribution": "a"}
+    with StoreWriter(here / "series.zarr.zip", {"software": "s"}) as store:
         coordinates = {
             "cell_id": ("cell", np.zeros(0, object)),
             "time": (("cell", "time"), np.zeros((0, 0), "datetime64[us]")),
         }
         data = {"bad_fraction": (("cell", "time"), np.zeros((0, 0), "float32"))}
-        store.small("s2_l2a", handmade.small_of(xr.Dataset(data, coordinates)))
+        store.small("s2_l2a", handmade.small_of(xr.Dataset(data, coordinates, about)))
     sets = {}
     for each, known in ABOUT.items():
         own = {"extent": EXTENTS[tile], "snapshot": f"202{tile}"} if each == "land" else {}

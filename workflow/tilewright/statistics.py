@@ -1,6 +1,7 @@
 """Figures of a dataset, from the rows that the zones gathered; nothing here reads a pixel."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -8,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from tilewright.config.bands import UNLABELED
+from tilewright.config.bands import PRIMARY, UNLABELED
 from tilewright.split import NAMES
 from tilewright.stages.zone import BAND_SUMS, classes_of, share_column
 
@@ -18,22 +19,35 @@ _BINS: Final = 20
 _LEAST: Final = 3e-7  # a smaller share may come of rounding two others to 32 bits
 
 
-def band_statistics(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (population) of each band in DN over the valid pixels of the training split."""
+def band_statistics(rows: pd.DataFrame, collections: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Mean and standard deviation (population) of each band over the training split, as <collection>_<band>.
+
+    Of reflectance in DN over the valid pixels; of radar over the pixels with data, in dB where that is what is stored (the
+    mean of decibels, not of power).
+
+    Args:
+        rows: with the sums that `zone` gathered.
+        collections: what is known of each, its quantity among it.
+    """
     train = rows[rows["split"] == "train"]
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     ours = [column for column in rows.columns if column.startswith(BAND_SUMS) and column.endswith("_sum")]
     for name in (column.removesuffix("_sum") for column in ours):
-        # Python's integers: exact, whatever the size of the dataset
-        count, total, squares = (sum(map(int, train[f"{name}_{part}"])) for part in ("count", "sum", "sum_of_squares"))
+        count, total, squares = (_total(train[f"{name}_{part}"]) for part in ("count", "sum", "sum_of_squares"))
+        key = name.removeprefix(BAND_SUMS)
         if count:
             mean = total / count
-            found[name.removeprefix(BAND_SUMS)] = {
-                "pixels": count,
-                "mean": mean,
-                "std": max(squares / count - mean * mean, 0.0) ** 0.5,
-            }
+            quantity = str(collections.get(key.rpartition("_")[0], {}).get("quantity", "dn"))
+            found[key] = {
+                "pixels": count, "mean": mean, "std": max(squares / count - mean * mean, 0.0) ** 0.5,
+                "unit": "dB" if quantity.endswith("_db") else "DN",
+            }  # fmt: skip
     return found
+
+
+def _total(values: pd.Series) -> float:
+    """Exact, whatever the size of the dataset: of whole numbers by Python's integers, of others rounded once."""
+    return math.fsum(values) if values.dtype.kind == "f" else sum(map(int, values))
 
 
 def label_statistics(rows: pd.DataFrame, labels: dict[str, Any], summaries: dict[str, Any]) -> dict[str, Any]:
@@ -176,35 +190,56 @@ def _within_180(lon: float) -> float:
     return lon if -180 <= lon <= 180 else (lon + 180) % 360 - 180
 
 
+_COUNTS: Final = ("scenes", "scenes_used", "patches", "unneeded", "missing", "superseded", "parts")
+_BY_NAME: Final = (
+    "refused_scenes", "scenes_by_month", "patches_by_month", "refusals", "radiometry",
+)  # fmt: skip
+
+
 def summed(summaries: dict[str, Any]) -> dict[str, Any]:
-    """Counts of all tiles by period: scenes, patches, patches by month, refusals by reason, radiometry; broken scenes."""
-    periods: dict[str, dict[str, Any]] = {}
+    """Counts of all tiles by period, and within each of its companions by collection.
+
+    Scenes, patches, patches by month, refusals by reason, radiometry, tiles without scenes and broken scenes. A scene is
+    counted once for each tile that found it.
+    """
+    periods: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for tile, summary in sorted(summaries.items()):
         for period, part in summary["periods"].items():
-            into = periods.setdefault(
-                period, {"scenes": 0, "scenes_used": 0, "patches": 0, "unneeded": 0, "rule": part["rule"],
-                         "scenes_by_month": Counter(), "patches_by_month": Counter(), "refusals": Counter(),
-                         "radiometry": Counter(), "broken": [], "tiles_without_scenes": []},
-            )  # fmt: skip
-            for name in ("scenes", "scenes_used", "patches", "unneeded"):
-                into[name] += part[name]
-            for name in ("scenes_by_month", "patches_by_month", "refusals", "radiometry"):
-                into[name].update(part[name])
-            into["broken"] += [f"{tile}: {line}" for line in part["broken"]]
-            if not part["scenes"]:
-                into["tiles_without_scenes"].append(tile)
-    return {
-        period: {
-            name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in part.items()
-        }
-        for period, part in periods.items()
-    }
+            periods.setdefault(period, []).append((tile, part))
+    found = {}
+    for period, parts in periods.items():
+        found[period] = {**_together(parts), "rule": parts[0][1]["rule"]}
+        names = sorted({name for _, part in parts for name in part.get("companions", {})})
+        if names:
+            found[period]["companions"] = {
+                name: _together([(tile, part["companions"][name]) for tile, part in parts if name in part.get("companions", {})])
+                for name in names
+            }  # fmt: skip
+    return found
+
+
+def _together(parts: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """The sums of (tile, counts) of one collection in one period."""
+    total: dict[str, Any] = {name: sum(part[name] for _, part in parts) for name in _COUNTS}
+    total |= {name: _sum(part[name] for _, part in parts) for name in _BY_NAME}
+    total["decisions"] = dict(
+        sorted({key: value for _, part in parts for key, value in part["decisions"].items()}.items())
+    )
+    total["broken"] = [f"{tile}: {line}" for tile, part in parts for line in part["broken"]]
+    total["tiles_without_scenes"] = [tile for tile, part in parts if not part["scenes"]]
+    return total
 
 
 def dataset_statistics(
-    rows: pd.DataFrame, summaries: dict[str, Any], labels: dict[str, Any], split_made: dict[str, Any]
+    rows: pd.DataFrame, summaries: dict[str, Any], shared: dict[str, Any], split_made: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that `statistics.json` says."""
+    """Everything that `statistics.json` says; `shared`: what all tiles say of the collections and label sets.
+
+    `patches` and `dates_per_cell` are of the primary; those of its companions are in `companions`, with the number of the primary's
+    dates that have one.
+    """
+    labels, collections = shared.get("labels", {}), shared["collections"]
+    others = [name for name in collections if name != PRIMARY]
     cells: Counter[str] = Counter()
     for summary in summaries.values():
         cells.update(summary["cells"])
@@ -217,7 +252,14 @@ def dataset_statistics(
         "split": split_made,
         "patches": int(rows["dates"].sum()),
         "dates_per_cell": {int(value): int(number) for value, number in rows["dates"].value_counts().sort_index().items()},
-        "bands_train": band_statistics(rows),
+        "companions": {
+            name: {
+                "patches": int(rows[f"{name}_dates"].sum()), "cells": int((rows[f"{name}_dates"] > 0).sum()),
+                "missing": int((rows["dates"] - rows[f"{name}_dates"]).sum()),
+            }
+            for name in others
+        },
+        "bands_train": band_statistics(rows, collections),
         "labels": label_statistics(rows, labels, summaries),
         "periods": summed(summaries),
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """Datasets for PyTorch: `tilewright.torch.SeriesDataset`. Needs `pip install torch`; nothing else of tilewright does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ try:
 except ImportError as error:
     raise ImportError("tilewright.torch needs PyTorch: pip install torch", name="torch") from error
 
+from tilewright.config.bands import PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.loader import Dataset
 from tilewright.loader.labels import fill_of
@@ -27,16 +28,23 @@ class SeriesDataset(TorchDataset[Sample]):
     A sample is a dict of tensors, which torch's own collate batches where `dates` (or a season pair) fixes its length;
     `collate_series` pads samples of different lengths.
 
-    * `image`: (time, band, y, x) under `r10m`, `r20m`, `r60m`; with `resolution_m` one tensor of all bands
-    * `pixel_valid`: (time, y, x) bool likewise: SCL is not "no data" and not all stored bands are zero
-    * `scl`: (time, y, x) uint8
+    * `image`: (time, band, y, x) under `r10m`, `r20m`, `r60m`; with `resolution_m` one tensor of all bands. Radar is
+      float32 as stored (dB), NaN where there is no data
+    * `pixel_valid`: (time, y, x) bool likewise: SCL is not "no data" and not all stored bands are zero; of radar: no band asked
+      for is NaN
+    * `scl`: (time, y, x) uint8, of s2_l2a
     * `time`: (time,) int64 microseconds since 1970-01-01 UTC (`tilewright.loader.iso_times` spells them)
     * `valid`: (time,) bool, False in padding, whose pixels are 0 and whose times are the least int64 (numpy's NaT)
     * `labels`: (channel, y, x) uint8 by label set, 254 none, 255 unlabeled; float32 (1, y, x) of a static layer, NaN: no
       data. Of a family (sets of several years) there is a first axis time: for each date the labels of its year, and
       `label_valid`, (time,) bool by family, says for which dates there are any
     * `label_arrays`, where asked for: further arrays by label set and name
+    * `orbit`, of radar: (time,) int8, 1 ascending, -1 descending, 0 not known
     * `cell`: cell_id, tile, split, epsg, ulx, uly, lon, lat, size_m
+
+    With `collections` image, pixel_valid, time and orbit are dicts by collection, all on the dates of s2_l2a: a companion stands
+    at the date that it is paired with. `present`, (time,) bool by collection, is False where a date has no companion: its
+    pixels are then 0, of radar NaN, and not valid. `torch.nan_to_num` after `pixel_valid` was looked at makes NaN harmless.
 
     Random choices are of seed, epoch and cell, so a sample is the same whichever worker makes it. Call `set_epoch` before
     each epoch; it reaches workers that are already running (`persistent_workers`) too.
@@ -51,8 +59,10 @@ class SeriesDataset(TorchDataset[Sample]):
         *,
         split: str | None = None,
         rows: object = None,
-        collection: str = "s2_l2a",
+        collection: str = PRIMARY,
         bands: Sequence[str] | None = None,
+        collections: Mapping[str, Sequence[str] | None] | None = None,
+        complete: bool = False,
         labels: Sequence[str] | None = None,
         label_arrays: Sequence[str] = (),
         scale: bool = True,
@@ -72,15 +82,19 @@ class SeriesDataset(TorchDataset[Sample]):
                 a folder or URL.
             split: train, val or test.
             rows: instead, a part of the dataset's index, or cell ids. Cells without imagery are left out, with a warning.
-            collection: whose series.
-            bands: names, in the order wanted; all where left out.
+            collection: whose series, on its own dates.
+            bands: its bands by name, in the order wanted; all where left out.
+            collections: instead of these two, several collections on the dates of s2_l2a, each with its bands (None for all):
+                {"s2_l2a": ["B04", "B03", "B02"], "s1_grd": ["VV", "VH"]}.
+            complete: with several collections only dates of which every one of them has a scene.
             labels: label sets, or names of families, joined by the year of each date; all sets where left out, [] for none.
             label_arrays: further arrays of these sets: instance, parcel_coverage, distance, claims, claims_same, targets,
                 ignore.
             scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16; float32 where `resolution_m` is
                 given and resampling is bilinear, which has fractions of DN).
             resolution_m: one grid for all bands, masks and labels; where left out, each keeps its own.
-            resampling: of bands onto that grid, bilinear or nearest, by pixel centres (`tilewright.loader.resample`).
+            resampling: of bands onto that grid, bilinear or nearest, by pixel centres (`tilewright.loader.resample`); radar in
+                linear power, whatever it is stored as.
             dates: how many dates a sample has; fewer are padded. All that the cell has where left out. Fewer do not cost
                 less to read: a sample unpacks the cell's whole series.
             sampling: which dates where a cell has more: first, last, even, random; or season_pair: two dates of different
@@ -97,9 +111,9 @@ class SeriesDataset(TorchDataset[Sample]):
         if transform is not None and not callable(transform):
             raise TilewrightError(f"transform: {transform!r} cannot be called")
         options = SampleOptions(
-            collection=collection, bands=bands, labels=labels, label_arrays=label_arrays, scale=scale,
-            resolution_m=resolution_m, resampling=resampling, dates=dates, sampling=sampling, season=season,
-            min_dates=min_dates, seed=seed,
+            collection=collection, bands=bands, collections=collections, complete=complete, labels=labels,
+            label_arrays=label_arrays, scale=scale, resolution_m=resolution_m, resampling=resampling, dates=dates,
+            sampling=sampling, season=season, min_dates=min_dates, seed=seed,
         )  # fmt: skip
         self.samples = SampleReader(dataset, options, split=split, rows=rows)
         self.transform = transform
@@ -107,7 +121,11 @@ class SeriesDataset(TorchDataset[Sample]):
 
     def __repr__(self) -> str:
         """How many samples of what, and their bands."""
-        bands = "; ".join(f"{group} {' '.join(names)}" for group, names in self.bands.items())
+        several = self.samples.options.collections is not None
+        of = {f"{key} ": groups for key, groups in self.bands.items()} if several else {"": self.bands}
+        bands = "; ".join(
+            f"{key}{group} {' '.join(names)}" for key, each in of.items() for group, names in each.items()
+        )
         return f"SeriesDataset({self.samples.reader.files.name('').rstrip('/')!r}: {len(self)} cells; {bands})"
 
     def __len__(self) -> int:
@@ -115,8 +133,8 @@ class SeriesDataset(TorchDataset[Sample]):
         return len(self.samples)
 
     @property
-    def bands(self) -> dict[str, tuple[str, ...]]:
-        """Names along the band axis, by group; with `resolution_m` under "image"."""
+    def bands(self) -> dict[str, Any]:
+        """Names along the band axis, by group; with `resolution_m` under "image"; with `collections` by collection first."""
         return self.samples.bands
 
     def set_epoch(self, epoch: int) -> None:
@@ -145,7 +163,8 @@ def _tensors(value: Any) -> Any:
 def collate_series(samples: Sequence[Sample]) -> Sample:
     """A batch of samples of different lengths: padded in time to the longest, then batched as torch does.
 
-    `valid` and `label_valid` are False in padding, labels joined by year as where there are none of the year.
+    `valid`, `present` and `label_valid` are False in padding, labels joined by year as where there are none of the year,
+    radar's pixels NaN.
     """
     length = max(len(sample["valid"]) for sample in samples)
     return default_collate([_longer(sample, length) for sample in samples])
@@ -154,8 +173,10 @@ def collate_series(samples: Sequence[Sample]) -> Sample:
 def _longer(sample: Sample, length: int) -> Sample:
     """The sample with its axes of time filled up to `length`."""
     found = dict(sample)
-    for name in ("image", "pixel_valid", "scl", "time", "valid"):
-        found[name] = _filled(sample[name], length, NO_TIME if name == "time" else 0)
+    for name in ("pixel_valid", "scl", "time", "valid", "present", "orbit"):
+        if name in sample:
+            found[name] = _filled(sample[name], length, NO_TIME if name == "time" else 0)
+    found["image"] = _longer_images(sample, length)
     if families := sample.get("label_valid"):
         found["label_valid"] = _filled(families, length, 0)
         for name in ("labels", "label_arrays"):
@@ -164,6 +185,14 @@ def _longer(sample: Sample, length: int) -> Sample:
                     key: _filled_labels(each, length) if key in families else each for key, each in sample[name].items()
                 }
     return found
+
+
+def _longer_images(sample: Sample, length: int) -> Any:
+    """Radar, which is told by its `orbit`, is NaN in padding, as the reader's is."""
+    images, radar = sample["image"], sample.get("orbit", {})
+    if "present" not in sample:
+        return _filled(images, length, float("nan") if "orbit" in sample else 0)
+    return {key: _filled(each, length, float("nan") if key in radar else 0) for key, each in images.items()}
 
 
 def _filled_labels(value: Any, length: int) -> Any:

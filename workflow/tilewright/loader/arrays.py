@@ -52,7 +52,7 @@ class PixelArray:
 
 
 class PixelStore:
-    """One opened store: its attributes, and where every chunk of its arrays of pixels is. Picklable."""
+    """One opened store: its attributes and its groups', and where every chunk of its arrays of pixels is. Picklable."""
 
     def __init__(self, zipped: Zipped) -> None:
         """Raises TilewrightError where the store is missing, damaged or not of Zarr version 3."""
@@ -63,6 +63,9 @@ class PixelStore:
             name: _pixel_array(name, node, zipped.index)
             for name, node in nodes.items()
             if node["node_type"] == "array" and tuple(node.get("dimension_names") or ())[-2:] == ("y", "x")
+        }
+        self.groups: dict[str, dict[str, Any]] = {
+            name: node.get("attributes", {}) for name, node in nodes.items() if node["node_type"] == "group"
         }
         self.names = frozenset(nodes)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import xarray as xr
 
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.loader.files import absolute, files_of, is_url
 from tilewright.loader.labels import families
@@ -28,7 +29,7 @@ class Dataset:
 
     Attributes:
         index: a row a cell, by its id, which is also the column `cell_id`.
-        described: the index's metadata: provider, licence, label sets with their ontologies, split; empty where another
+        described: the index's metadata: collections with their provider and licence, label sets with their ontologies, split; empty where another
             program wrote the index anew.
     """
 
@@ -81,6 +82,11 @@ class Dataset:
         return SeriesReader(self.files, self.memory_mb)
 
     @property
+    def collections(self) -> tuple[str, ...]:
+        """Names of the collections: s2_l2a, and those whose scenes are paired with its."""
+        return (PRIMARY, *(key for key in COLLECTION_BANDS if f"{key}_dates" in self.index))
+
+    @property
     def label_sets(self) -> tuple[str, ...]:
         """Names of the label sets."""
         known = set(self.index.columns)
@@ -117,7 +123,7 @@ class Dataset:
         return of_split(self.index, name)
 
     def tile(self, name: str) -> xr.DataTree:
-        """The series of one tile, lazily, as stored (DN; multiply by `scale_factor` for reflectance)."""
+        """The series of one tile, lazily, as stored (DN; multiply by `scale_factor` for reflectance; backscatter in dB)."""
         return self._tree(f"tiles/{name}/series.zarr.zip")
 
     def _row(self, cell_id: str) -> Any:
@@ -128,11 +134,14 @@ class Dataset:
             raise TilewrightError(f"cell {cell_id} is not in {self.files.name('index.parquet')}")
         return self.index.loc[cell_id]
 
-    def series(self, cell_id: str, collection: str = "s2_l2a") -> Series:
-        """One cell's series as numpy arrays in DN: many times faster than through xarray.
+    def series(self, cell_id: str, collection: str = PRIMARY) -> Series:
+        """One cell's series of a collection as numpy arrays, as stored: many times faster than through xarray.
+
+        A collection other than s2_l2a has its own dates; `Series.primary` says of which date of s2_l2a each is the companion.
+        There may be none.
 
         Raises:
-            TilewrightError: for a cell that the index does not have, or that has no imagery.
+            TilewrightError: for a cell that the index does not have, or that has no imagery, or an unknown collection.
         """
         row = self._row(cell_id)
         if row["series_row"] < 0:
@@ -142,7 +151,8 @@ class Dataset:
     def __getitem__(self, cell_id: str) -> xr.DataTree:
         """One cell: its series, cut to its own dates, with the label sets, all their arrays, as groups `labels/<set>`.
 
-        Arrays are lazy until used, in DN as stored. A cell without imagery has labels only, and the attribute `imagery`
+        Each collection has a group of its own with its own dates; `pair_of` says which scene of s2_l2a each date is the companion
+        of. Arrays are lazy until used, as stored (DN; backscatter of radar in dB). A cell without imagery has labels only, and the attribute `imagery`
         that says so.
 
         Raises:
@@ -152,11 +162,15 @@ class Dataset:
         root = xr.Dataset(attrs={"cell_id": cell_id, "split": row["split"]})
         groups: dict[str, xr.Dataset] = {"/": root}
         if row["series_row"] >= 0:
+            dates: dict[str, int] = {}  # of each collection, whose own group comes before those below it
             for node in self._tree(row["series_path"]).subtree:
                 part = node.to_dataset(inherit=False)
                 if "cell" in part.dims:
                     cut = self._cut(part, row["series_path"], int(row["series_row"]), cell_id)
-                    groups[node.path] = cut.isel(time=slice(int(row["dates"]))) if "time" in cut.dims else cut
+                    if "dates" in cut:
+                        dates[node.path] = int(cut["dates"])
+                    own = dates.get("/" + node.path.split("/")[1], int(row["dates"]))
+                    groups[node.path] = cut.isel(time=slice(own)) if "time" in cut.dims else cut
         else:
             root.attrs["imagery"] = "none: no scene passed the mask"
         if "labels_path" in row:

@@ -89,6 +89,24 @@ def _finer(pixels: np.ndarray, times: int, axis: int) -> np.ndarray:
     return found
 
 
+def in_power(pixels: np.ndarray, to: int, decibel: bool) -> np.ndarray:
+    """As `bilinear`, of radar: what is weighed is linear power, so that the mean of two pixels is that of their echoes.
+
+    NaN, no data, spoils the pixels that take a part of it, and no others.
+
+    Args:
+        decibel: whether `pixels` are 10·log10 of power, rather than amplitudes.
+    """
+    if pixels.shape[-1] == to:
+        return pixels.astype(np.float32, copy=False)
+    there = ~np.isnan(pixels)
+    power = np.power(10, pixels.astype(np.float32) / np.float32(10)) if decibel else np.square(pixels, dtype=np.float32)
+    found = bilinear(np.where(there, power, np.float32(0)), to)
+    found[~all_valid(there, to, "bilinear")] = np.nan
+    with np.errstate(divide="ignore"):
+        return np.asarray(10 * np.log10(found) if decibel else np.sqrt(found), np.float32)
+
+
 def all_valid(valid: np.ndarray, to: int, how: Resampling) -> np.ndarray:
     """(…, y, x) bool: where every pixel that `how` takes with a weight above zero is valid."""
     side = valid.shape[-1]

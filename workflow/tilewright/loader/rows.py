@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from tilewright.config.bands import PRIMARY
 from tilewright.errors import TilewrightError
 
 log = logging.getLogger(__name__)
@@ -51,15 +52,21 @@ class Rows:
         )
 
 
-def rows_of(table: pd.DataFrame, label_sets: Sequence[str]) -> Rows:
-    """Those of `table`, a part of an index."""
+def dates_column(collection: str) -> str:
+    """The column of the index that counts a cell's dates of a collection."""
+    return "dates" if collection == PRIMARY else f"{collection}_dates"
+
+
+def rows_of(table: pd.DataFrame, label_sets: Sequence[str], dates: str = "dates") -> Rows:
+    """Those of `table`, a part of an index; `dates`: the column of the dates that count."""
     words = {}
     for name in _WORDS:
         if name in table:
             codes, unique = pd.factorize(table[name], sort=True)
             words[name] = (codes.astype(np.int32), [str(each) for each in unique])
-    columns = [*_NUMBERS, "dates", "series_row", *(f"{name}_row" for name in label_sets)]
-    return Rows(table["cell_id"].to_numpy(dtype=str), words, {name: table[name].to_numpy() for name in columns})
+    columns = [*_NUMBERS, "series_row", *(f"{name}_row" for name in label_sets)]
+    numbers = {name: table[name].to_numpy() for name in columns} | {"dates": table[dates].to_numpy()}
+    return Rows(table["cell_id"].to_numpy(dtype=str), words, numbers)
 
 
 def of_split(index: pd.DataFrame, name: str) -> Any:
@@ -70,8 +77,10 @@ def of_split(index: pd.DataFrame, name: str) -> Any:
     return index[index["split"] == name]
 
 
-def chosen_rows(index: pd.DataFrame, split: str | None, rows: object, min_dates: int) -> pd.DataFrame:
-    """The rows of `index` that `split` or `rows` name, without cells that have fewer than `min_dates` dates.
+def chosen_rows(
+    index: pd.DataFrame, split: str | None, rows: object, min_dates: int, collection: str = PRIMARY
+) -> pd.DataFrame:
+    """The rows of `index` that `split` or `rows` name, without cells that have fewer than `min_dates` dates of a collection.
 
     Args:
         rows: a part of the index (its `cell_id`s count), or cell ids.
@@ -88,10 +97,12 @@ def chosen_rows(index: pd.DataFrame, split: str | None, rows: object, min_dates:
         chosen, name = _named(index, rows), "rows"
         if chosen.empty:
             raise TilewrightError("rows: empty")
-    without = int((chosen["dates"] == 0).sum())
+    dates = chosen[dates_column(collection)]
+    without = int((dates == 0).sum())
     if without:
-        log.warning("%s: %d of %d cells have no imagery and are left out", name, without, len(chosen))
-    enough = chosen[chosen["dates"] >= min_dates]
+        what = "imagery" if collection == PRIMARY else collection
+        log.warning("%s: %d of %d cells have no %s and are left out", name, without, len(chosen), what)
+    enough = chosen[dates >= min_dates]
     if fewer := len(chosen) - len(enough) - without:
         log.info("%s: %d of %d cells have fewer than %d dates and are left out", name, fewer, len(chosen), min_dates)
     if enough.empty:

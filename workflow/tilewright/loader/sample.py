@@ -1,108 +1,30 @@
 """A cell as a training sample: a dict of numpy arrays, by options that are checked once."""
 
 import logging
-import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from tilewright.config.bands import COLLECTION_BANDS, NO_DATA
+from tilewright.config.bands import PRIMARY
 from tilewright.errors import TilewrightError
+from tilewright.loader.coordinates import Coordinates
 from tilewright.loader.dataset import Dataset
+from tilewright.loader.image import SCL, Imaged, imaged
 from tilewright.loader.labels import MAIN, fill_of, joined, label_parts
-from tilewright.loader.resample import Resampling, all_valid, bilinear, covered, nearest
-from tilewright.loader.rows import chosen_rows, rows_of
-from tilewright.loader.series import Layout
-from tilewright.loader.times import NO_TIME, SAMPLINGS, SEASONS, Sampling, Season, choose, season_pair, seasons_of
+from tilewright.loader.options import SampleOptions
+from tilewright.loader.resample import nearest
+from tilewright.loader.rows import chosen_rows, dates_column, rows_of
+from tilewright.loader.series import Series
+from tilewright.loader.times import NO_TIME, choose, season_pair, seasons_of
+
+__all__ = ["SampleOptions", "SampleReader"]
 
 log = logging.getLogger(__name__)
 
-_SCL = "scl"
 _THREE_QUARTERS = 273 * 86_400_000_000  # microseconds: the shortest three in a row, between a quarter and its like
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """What a sample holds.
-
-    Attributes:
-        collection: whose series.
-        bands: names, in the order wanted; None for all.
-        labels: label sets; None for all. The name of a family (a set of several `years` in the config) gives, for each date,
-            the labels of its year.
-        label_arrays: further arrays of these sets that a sample holds where a set has them: instance, parcel_coverage,
-            distance, claims, claims_same, targets (parcels), ignore (regions).
-        scale: reflectance as float32 (DN × scale_factor), or DN as stored (uint16; float32 where bilinear resampling, which
-            has fractions of DN, puts them on one grid).
-        resolution_m: one grid for all bands, masks and labels; None leaves each at its own.
-        resampling: of bands onto that grid; masks, SCL and labels are always resampled by nearest centre.
-        dates: how many; fewer are padded. None for all that a cell has, so that samples differ in length. Where a cell's
-            whole series is one chunk, as the workflow writes it, all of it is unpacked however few are asked for.
-        sampling: which dates, where a cell has more: the first, the last, evenly spaced by position, or random (of seed,
-            epoch and cell); season_pair: two dates of different seasons in random order (as SSL4EO-S12's
-            RandomSeasonContrast, but never the same season twice).
-        season: what season_pair tells apart: quarters of the year (December to February, …), periods of the config, or
-            dates (any two different ones). Cells with one such season are left out.
-        min_dates: cells with fewer are left out.
-        seed: of random and season_pair.
-    """
-
-    collection: str = "s2_l2a"
-    bands: Sequence[str] | None = None
-    labels: Sequence[str] | None = None
-    label_arrays: Sequence[str] = ()
-    scale: bool = True
-    resolution_m: int | None = None
-    resampling: Resampling = "bilinear"
-    dates: int | None = None
-    sampling: Sampling = "first"
-    season: Season = "quarter"
-    min_dates: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises TilewrightError naming the argument that is wrong."""
-        for name, known in (("resampling", ("bilinear", "nearest")), ("sampling", SAMPLINGS), ("season", SEASONS)):
-            if getattr(self, name) not in known:
-                raise TilewrightError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
-        for name in ("dates", "resolution_m", "min_dates"):
-            value = getattr(self, name)
-            if value is None and name != "min_dates":
-                continue
-            if (whole := _whole(value)) is None or whole < 1:
-                raise TilewrightError(f"{name}: {value!r} is not a whole number above 0")
-            object.__setattr__(self, name, whole)
-        for name in ("bands", "labels", "label_arrays"):
-            value = getattr(self, name)
-            if isinstance(value, str) or (value is not None and len(set(value)) < len(value)):
-                raise TilewrightError(f"{name}: {value!r} is not a list of different names")
-        if self.bands is not None and not self.bands:
-            raise TilewrightError("bands: the list is empty; leave it out for all bands")
-        if (seed := _whole(self.seed)) is None:
-            raise TilewrightError(f"seed: {self.seed!r} is not a whole number")
-        object.__setattr__(self, "seed", seed)
-        if self.sampling == "season_pair" and self.dates not in (None, 2):
-            raise TilewrightError(f"dates: a season_pair has 2 dates, not {self.dates}; leave dates out")
-
-    @property
-    def length(self) -> int | None:
-        """Dates of every sample; None where they differ."""
-        return 2 if self.sampling == "season_pair" else self.dates
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A group that a sample takes bands of: `take` are their positions in it, `put` in the image on one grid."""
-
-    group: str
-    layout: Layout
-    take: np.ndarray
-    put: np.ndarray
-    whole: bool
 
 
 class SampleReader:
@@ -111,7 +33,6 @@ class SampleReader:
     Attributes:
         options: what a sample holds.
         rows: its cells.
-        bands: by group (r10m, …), in the order of the image's band axis; on one grid all under "image".
         label_sets: the label sets and families in a sample.
     """
 
@@ -124,9 +45,16 @@ class SampleReader:
             TilewrightError: naming the argument that is wrong, or what of the dataset cannot be read.
         """
         dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
-        pair = options.sampling == "season_pair"
-        table = chosen_rows(dataset.index, split, rows, max(options.min_dates, 2 if pair else 1))
-        if pair:
+        for name in options.wanted:
+            if name not in dataset.collections:
+                argument = "collection" if options.collections is None else "collections"
+                raise TilewrightError(
+                    f"{argument}: no {name!r} in this dataset; it has {', '.join(dataset.collections)}"
+                )
+        pair, main = options.sampling == "season_pair", next(iter(options.wanted))
+        least = max(options.min_dates, 2 if pair else 1)
+        table = chosen_rows(dataset.index, split, rows, least, main)
+        if pair and main == PRIMARY:
             table = table[table["first_date"] < table["last_date"]]  # one scene that two periods chose is no pair
             if table.empty:
                 raise TilewrightError("sampling: a season_pair needs cells with two dates, and none is left")
@@ -139,52 +67,61 @@ class SampleReader:
             if (table[f"{name}_row"] < 0).any():
                 cell = table.loc[table[f"{name}_row"] < 0, "cell_id"].iloc[0]
                 raise TilewrightError(f"labels: cell {cell} has no labels {name}; leave such cells out by rows")
-        self.rows = rows_of(table, sets)
+        if options.complete:
+            table = _with_companions(table, list(options.wanted)[1:], least)
+        self.rows = rows_of(table, sets, dates_column(main))
         self._arrays_of = self._label_arrays()
-        self._parts, self.bands = self._layout()
-        if pair and options.season != "date":
+        self._imaged = self._layouts()
+        if options.complete and len(options.wanted) > 2:
+            self._leave_out(
+                [len(self._candidates(at)) >= least for at in range(len(self))],
+                f"fewer than {least} complete dates",
+                f"complete: no cell has {least} dates of which every collection has a scene: lower min_dates",
+            )
+        # of all dates of s2_l2a the index tells whether two differ
+        if pair and (options.season != "date" or options.complete or main != PRIMARY):
             spans = [table[name].to_numpy("datetime64[us]").astype(np.int64) for name in ("first_date", "last_date")]
-            self.rows = self.rows.kept(np.array([self._two_seasons(at, *ends) for at, ends in enumerate(zip(*spans, strict=True))]))  # fmt: skip
-            if not len(self.rows):
-                raise TilewrightError(f"season: no cell has dates of two {options.season}s; use season='date'")
-            if len(self.rows) < len(table):
-                log.warning("%d of %d cells have dates of one %s only and are left out", len(table) - len(self.rows), len(table), options.season)  # fmt: skip
+            ends = dict(zip(table["cell_id"], zip(*spans, strict=True), strict=True))
+            self._leave_out(
+                [self._two_seasons(at, *ends[str(self.rows.cell_id[at])]) for at in range(len(self))],
+                f"dates of one {options.season} only",
+                f"season: no cell has dates of two {options.season}s"
+                + ("; use season='date'" if options.season != "date" else ""),
+            )
+
+    def _leave_out(self, kept: list[bool], why: str, nothing: str) -> None:
+        """Keep some rows, and say `why` of the others; `nothing`: the error where none is kept."""
+        if not any(kept):
+            raise TilewrightError(nothing)
+        if not all(kept):
+            log.warning("%d of %d cells have %s and are left out", kept.count(False), len(kept), why)
+            self.rows = self.rows.kept(np.array(kept))
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def _layout(self) -> tuple[list[_Part], dict[str, tuple[str, ...]]]:
+    @property
+    def bands(self) -> dict[str, Any]:
+        """By group (r10m, …), in the order of the image's band axis; on one grid all under "image".
+
+        With several collections by collection, and for each of them so.
+        """
+        if self.options.collections is None:
+            return dict(self._imaged[0].bands)
+        return {each.collection: dict(each.bands) for each in self._imaged}
+
+    def _layouts(self) -> list[Imaged]:
         """Which bands come from where, by the first cell's store; each other store is checked when it is read."""
         opened = self.reader.store(self.rows.word("series_path", 0))
-        collection, step = self.options.collection, self.options.resolution_m
-        stored = {
-            group.partition("/")[2]: bands
-            for group, bands in opened.bands.items()
-            if group.startswith(f"{collection}/")
-        }
-        if not stored:
-            known = sorted({group.partition("/")[0] for group in opened.bands})
-            raise TilewrightError(f"collection: no {collection!r} in this dataset; it has {', '.join(known)}")
-        there = {band for bands in stored.values() for band in bands}
-        order = [band for band in COLLECTION_BANDS.get(collection, sorted(there)) if band in there]
-        wanted = order if self.options.bands is None else list(self.options.bands)
-        for band in wanted:
-            if band not in there:
-                raise TilewrightError(f"bands: no band {band!r} in this dataset; it has {', '.join(order)}")
+        step = self.options.resolution_m
+        found = [
+            imaged(opened, name, bands, step is not None, "bands" if self.options.collections is None else f"collections.{name}")
+            for name, bands in self.options.wanted.items()
+        ]  # fmt: skip
         size_m = self.rows.number("size_m", 0)
         if step is not None and size_m % step:
             raise TilewrightError(f"resolution_m: cells of {size_m} m are not whole pixels of {step} m")
-        parts, bands_of = [], {}
-        for group, bands in stored.items():
-            mine = [band for band in wanted if band in bands]
-            layout = opened.layout(f"{collection}/{group}")
-            if not mine or layout is None:
-                continue
-            take, put = np.array([bands.index(band) for band in mine]), np.array([wanted.index(band) for band in mine])
-            whole = take.tolist() == list(range(len(bands)))
-            parts.append(_Part(group, layout, take, put, whole))
-            bands_of[group] = tuple(mine)
-        return parts, bands_of if step is None else {"image": tuple(wanted)}
+        return found
 
     def _label_arrays(self) -> dict[str, tuple[str, ...]]:
         """Which further arrays each part of the labels has, by the first cell's store."""
@@ -202,42 +139,62 @@ class SampleReader:
                 )
         return {part: tuple(name for name in wanted if name in layout) for part, layout in there.items()}
 
-    def _times(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """Time and period of each of the cell's dates."""
-        rows, collection = self.rows, self.options.collection
-        path, row = rows.word("series_path", position), rows.number("series_row", position)
-        of = self.reader.coordinates(path, collection, row, str(rows.cell_id[position]))
-        dates = slice(0, int(of.dates[row]))
-        return of.time[row, dates], of.period[row, dates]
+    def _coordinates(self, position: int, collection: str) -> tuple[int, Coordinates]:
+        """The cell's row in its store, and what that says of the dates of a collection."""
+        path, row = self.rows.word("series_path", position), self.rows.number("series_row", position)
+        return row, self.reader.coordinates(path, collection, row, str(self.rows.cell_id[position]))
+
+    def _candidates(self, position: int) -> np.ndarray:
+        """Positions of the dates that may be chosen: all, or those of which every collection has a scene."""
+        row, of = self._coordinates(position, self._imaged[0].collection)
+        there = np.ones(int(of.dates[row]), bool)
+        for each in self._imaged[1:] if self.options.complete else ():
+            there &= self._partner(position, each.collection)[: len(there)] >= 0
+        return np.flatnonzero(there)
+
+    def _partner(self, position: int, collection: str) -> np.ndarray:
+        """(date of s2_l2a,) place of its companion, −1 where there is none."""
+        row, of = self._coordinates(position, collection)
+        assert of.partner is not None  # of every collection but the first
+        return np.asarray(of.partner[row])
+
+    def _seasons(self, position: int, dates: np.ndarray) -> np.ndarray:
+        row, of = self._coordinates(position, self._imaged[0].collection)
+        return seasons_of(of.time[row, dates], of.period[row, dates], self.options.season)
 
     def _two_seasons(self, position: int, first: int, last: int) -> bool:
         """Whether the dates from `first` to `last` are of two seasons; opens the store only where they do not tell."""
-        if self.options.season == "quarter":
+        if self.options.season == "quarter" and not self.options.complete and self._imaged[0].collection == PRIMARY:
             ends = np.array([first, last])
             if len(np.unique(seasons_of(ends, ends, "quarter"))) > 1:
                 return True
             if self.rows.number("dates", position) == 2 or last - first < _THREE_QUARTERS:
                 return False
-        return len(np.unique(seasons_of(*self._times(position), self.options.season))) > 1
+        return len(np.unique(self._seasons(position, self._candidates(position)))) > 1
 
     def dates(self, position: int, epoch: int = 0) -> np.ndarray:
         """Positions, in time order, of the dates of a sample."""
-        options, cell = self.options, str(self.rows.cell_id[position])
-        time, period = self._times(position)
-        names = (options.seed, options.sampling, epoch, cell)
+        options, candidates = self.options, self._candidates(position)
+        names = (options.seed, options.sampling, epoch, str(self.rows.cell_id[position]))
         if options.sampling == "season_pair":
-            return season_pair(seasons_of(time, period, options.season), *names)
-        return choose(len(time), options.dates, options.sampling, *names)
+            return candidates[season_pair(self._seasons(position, candidates), *names)]
+        return candidates[choose(len(candidates), options.dates, options.sampling, *names)]
 
     def sample(self, position: int, epoch: int = 0) -> dict[str, Any]:
         """The sample at `position`.
 
         Returns:
-            image: (time, band, y, x) by group r10m, r20m, r60m, or one array on one grid;
-            pixel_valid: (time, y, x) bool likewise: SCL is not "no data", and not all stored bands are zero;
-            scl: (time, y, x) uint8; time: (time,) int64 microseconds since 1970-01-01 UTC, NaT's number in padding;
+            image: (time, band, y, x) by group r10m, r20m, r60m, or one array on one grid; of radar float32 as stored, NaN where
+            there is no data;
+            pixel_valid: (time, y, x) bool likewise: SCL is not "no data", and not all stored bands are zero; of radar: no
+            band asked for is NaN;
+            scl: (time, y, x) uint8, of s2_l2a; time: (time,) int64 microseconds since 1970-01-01 UTC, NaT's number in padding;
             valid: (time,) bool, False in padding; labels: (channel, y, x) uint8 by set, or (1, y, x) float32 of a static
             layer; cell: id, tile, split, epsg, ulx, uly, lon, lat, size_m;
+            orbit, of radar: (time,) int8, 1 ascending, −1 descending, 0 where that is not known;
+            with `collections` image, pixel_valid, time and orbit are by collection, all on the dates of s2_l2a: a companion
+            stands at the date that it is paired with; present: (time,) bool by collection, False where a date has no companion (and
+            in padding), whose pixels are then 0, of radar NaN, and not valid;
             with `label_arrays` label_arrays: those of each set by name, without the axis cell;
             with families label_valid: (time,) bool by family: whether there are labels of the date's year. Their labels and
             arrays have a first axis time; without labels of the year and in padding they are UNLABELED, NaN where numbers
@@ -246,63 +203,68 @@ class SampleReader:
         Raises:
             TilewrightError: where a store cannot be read, is damaged, or is of another run than the index.
         """
-        rows, options = self.rows, self.options
+        options = self.options
         chosen = self.dates(position, epoch)
-        groups = [*(part.group for part in self._parts), _SCL]
-        series = self.reader.read(
-            rows.word("series_path", position), options.collection, rows.number("series_row", position),
-            str(rows.cell_id[position]), groups, chosen.tolist(), {part.group: part.layout for part in self._parts},
-        )  # fmt: skip
-        scl = series.arrays[_SCL]
         length = len(chosen) if options.length is None else options.length
         step = options.resolution_m
-        side = None if step is None else rows.number("size_m", position) // step
-        seen = scl != NO_DATA
-        valid = {part.group: np.asarray(series.arrays[part.group].any(axis=1)) for part in self._parts}
-        if not seen.all():
-            for mask in valid.values():
-                mask &= covered(seen, mask.shape[-1])
-        found: dict[str, Any] = {}
-        if side is None:
-            images = {part.group: self._scaled(part, series.arrays[part.group]) for part in self._parts}
-            found["image"] = {name: _padded(image, length) for name, image in images.items()}
-            found["pixel_valid"] = {name: _padded(mask, length) for name, mask in valid.items()}
+        side = None if step is None else self.rows.number("size_m", position) // step
+        of: dict[str, dict[str, Any]] = {}
+        scl = None
+        for each in self._imaged:
+            at = chosen if not of else self._partner(position, each.collection)[chosen]
+            series = self._read(position, each, at[at >= 0])
+            of[each.collection] = self._collection(position, each, series, at, length, side)
+            scl = series.arrays.get(SCL) if scl is None else scl
+            if len(of) == 1:
+                time = series.time
+        if options.collections is None:
+            found = dict(of[options.collection])
         else:
-            found["image"] = _padded(self._on_one_grid(series.arrays, side), length)
-            masks = [all_valid(mask, side, options.resampling) for mask in valid.values()]
-            found["pixel_valid"] = _padded(np.asarray(np.logical_and.reduce(masks)), length)
-            scl = nearest(scl, side)
-        found["scl"] = _padded(scl, length)
-        found["time"] = _padded(series.time, length, NO_TIME)
+            names = ("image", "pixel_valid", "time", "present", "orbit")
+            found = {name: {key: part[name] for key, part in of.items() if name in part} for name in names}
+        if options.collections is None:
+            found.pop("present")
+        elif not found["orbit"]:
+            found.pop("orbit")
+        if scl is not None:
+            found["scl"] = _padded(scl if side is None else nearest(scl, side), length)
         found["valid"] = np.arange(length) < len(chosen)
-        self._add_labels(found, position, side, series.time, length)
-        found["cell"] = rows.cell(position)
+        self._add_labels(found, position, side, time, length)
+        found["cell"] = self.rows.cell(position)
         return found
 
-    def _scaled(self, part: _Part, stored: np.ndarray) -> np.ndarray:
-        picked = stored if part.whole else stored[:, part.take]
-        return (
-            np.multiply(picked, np.float32(part.layout.scale_factor), dtype=np.float32)
-            if self.options.scale
-            else picked
-        )
+    def _read(self, position: int, of: Imaged, dates: np.ndarray) -> Series:
+        return self.reader.read(
+            self.rows.word("series_path", position), of.collection, self.rows.number("series_row", position),
+            str(self.rows.cell_id[position]), of.groups, dates.tolist(), of.layouts,
+        )  # fmt: skip
 
-    def _on_one_grid(self, arrays: dict[str, np.ndarray], side: int) -> np.ndarray:
-        """(time, band, y, x): resampled in DN, so that halves and quarters are exact, and then scaled."""
-        linear = self.options.resampling == "bilinear"
-        count = sum(len(part.take) for part in self._parts)
-        first = arrays[self._parts[0].group]
-        image = np.empty((len(first), count, side, side), np.float32 if linear or self.options.scale else first.dtype)
-        for part in self._parts:
-            stored = arrays[part.group]
-            picked = stored if part.whole else stored[:, part.take]
-            onto = bilinear(picked, side) if linear else nearest(picked, side)
-            for band, place in enumerate(part.put):
-                if self.options.scale:
-                    np.multiply(onto[:, band], np.float32(part.layout.scale_factor), out=image[:, place])
-                else:
-                    image[:, place] = onto[:, band]
-        return image
+    def _collection(
+        self, position: int, of: Imaged, series: Series, at: np.ndarray, length: int, side: int | None
+    ) -> dict[str, Any]:
+        """A collection's part of a sample; `at`: the place in its series of each date, −1 where it has no scene."""
+        options = self.options
+        there = np.flatnonzero(at >= 0)
+
+        def placed(array: np.ndarray, fill: float = 0) -> np.ndarray:
+            return _placed(array, there, length, fill)
+
+        part: dict[str, Any] = {}
+        if side is None:
+            images, valid = of.images(series.arrays, options.scale), of.valid(series.arrays)
+            part["image"] = {name: placed(image, of.nothing) for name, image in images.items()}
+            part["pixel_valid"] = {name: placed(mask) for name, mask in valid.items()}
+        else:
+            part["image"] = placed(of.image(series.arrays, side, options.resampling, options.scale), of.nothing)
+            part["pixel_valid"] = placed(of.valid_on(series.arrays, side, options.resampling))
+        part["time"] = placed(series.time, NO_TIME)
+        part["present"] = placed(np.ones(len(there), bool))
+        if of.radar:
+            row, coordinates = self._coordinates(position, of.collection)
+            orbit = coordinates.orbit
+            known = np.zeros(len(there), np.int8) if orbit is None else orbit[row, at[there]]
+            part["orbit"] = placed(known)
+        return part
 
     def _add_labels(
         self, found: dict[str, Any], position: int, side: int | None, time: np.ndarray, length: int
@@ -340,14 +302,6 @@ class SampleReader:
         return arrays if side is None else {name: nearest(each, side) for name, each in arrays.items()}
 
 
-def _whole(value: object) -> int | None:
-    """A whole number of Python's or numpy's as an int; None for anything else."""
-    try:
-        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-
-
 def _padded(array: np.ndarray, length: int, fill: float = 0) -> np.ndarray:
     """The first axis filled up to `length`."""
     if len(array) == length:
@@ -355,3 +309,27 @@ def _padded(array: np.ndarray, length: int, fill: float = 0) -> np.ndarray:
     padded = np.full((length, *array.shape[1:]), fill, array.dtype)
     padded[: len(array)] = array
     return padded
+
+
+def _placed(array: np.ndarray, at: np.ndarray, length: int, fill: float) -> np.ndarray:
+    """The rows of `array` at the places `at` of a first axis of `length`, `fill` elsewhere; without a copy where all follow."""
+    if len(at) == length and len(array) == length:
+        return array
+    placed = np.full((length, *array.shape[1:]), fill, array.dtype)
+    placed[at] = array
+    return placed
+
+
+def _with_companions(table: pd.DataFrame, companions: list[str], least: int) -> pd.DataFrame:
+    """The rows whose cells have enough dates of each companion; of one companion these are exactly the complete dates.
+
+    Raises:
+        TilewrightError: where none is left.
+    """
+    counts = table[[dates_column(name) for name in companions]]
+    enough = table[(counts >= least).all(axis=1)]
+    if enough.empty:
+        raise TilewrightError(f"complete: none of {len(table)} cells has {least} dates of {' and '.join(companions)} or more: lower min_dates")  # fmt: skip
+    if fewer := len(table) - len(enough):
+        log.warning("%d of %d cells have fewer than %d dates of %s and are left out", fewer, len(table), least, " and ".join(companions))  # fmt: skip
+    return enough

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from tilewright.errors import TilewrightError
 from tilewright.loader.arrays import PixelArray, PixelStore
+from tilewright.loader.coordinates import Coordinates, coordinate_names, coordinates_of, words_of
 from tilewright.loader.files import Files
 from tilewright.loader.labels import MAIN
 from tilewright.loader.zipped import Zipped
@@ -19,6 +19,7 @@ from tilewright.loader.zipped import Zipped
 # again, its labels 0.3 MB; that of a tile with few cells, of which there may be thousands, 30 kB.
 MEMORY_MB: Final = 256
 _OF_A_STORE: Final = 30_000  # bytes of metadata, whatever the number of cells
+_BACKSCATTER: Final = "backscatter"  # name of the pixels' array of radar
 
 
 @dataclass(frozen=True)
@@ -26,34 +27,35 @@ class Series:
     """One cell of one collection.
 
     Attributes:
-        arrays: by group, in DN as stored: r10m, r20m, r60m (time, band, y, x) uint16; scl (time, y, x) uint8.
+        arrays: by group, as stored: r10m, r20m, r60m (time, band, y, x) uint16 DN, of radar float32 (NaN: no data) in what
+            `OpenStore.layout` says; scl (time, y, x) uint8.
         time: (time,) int64 microseconds since 1970-01-01, UTC.
         period: (time,) names.
+        primary: (time,) which date of s2_l2a, by position in its series, each date is the companion of; of s2_l2a itself
+            its own positions.
     """
 
     arrays: dict[str, np.ndarray]
     time: np.ndarray
     period: np.ndarray
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """What a collection's group says of all its cells: `time` as in `Series`; `period` as numbers into `periods`."""
-
-    cell_id: np.ndarray
-    dates: np.ndarray
-    time: np.ndarray
-    period: np.ndarray
-    periods: np.ndarray
+    primary: np.ndarray
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the values of a group's reflectance are."""
+    """What the values of a group are.
+
+    Attributes:
+        scale_factor: what stored values are multiplied by for reflectance; 1 of radar.
+        quantity: dn, sigma0_db, gamma0_db.
+        radar: whether the values are backscatter, NaN where there is no data, rather than reflectance, 0 there.
+    """
 
     bands: tuple[str, ...]
     resolution_m: int
     scale_factor: float
+    quantity: str = "dn"
+    radar: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,11 @@ class OpenStore:
         array = self.array(group)
         if array is None or group not in self.bands:
             return None
-        return Layout(self.bands[group], array.attrs["resolution_m"], array.attrs["scale_factor"])
+        about = self.pixels.groups.get(group.partition("/")[0], {})
+        return Layout(
+            self.bands[group], array.attrs["resolution_m"], float(array.attrs.get("scale_factor", 1)),
+            str(about.get("quantity", "dn")), array.name.endswith(f"/{_BACKSCATTER}"),
+        )  # fmt: skip
 
     def array(self, group: str) -> PixelArray | None:
         """The array of pixels in a group."""
@@ -163,10 +169,16 @@ class SeriesReader:
         chosen = arrays if groups is None else {name: arrays[name] for name in groups}
         wanted = list(range(coordinates.dates[row])) if dates is None else dates
         pixels = opened.pixels.read(row, [each.name for each in chosen.values()], wanted)
+        primary = np.arange(coordinates.time.shape[1])
+        if coordinates.partner is not None:
+            there = np.flatnonzero(coordinates.partner[row] >= 0)
+            primary[coordinates.partner[row, there]] = there
+        at = np.asarray(wanted, np.int64)
         return Series(
             {name: pixels[each.name] for name, each in chosen.items()},
-            coordinates.time[row, wanted],
-            coordinates.periods[coordinates.period[row, wanted]],
+            coordinates.time[row, at],
+            coordinates.periods[coordinates.period[row, at]],
+            primary[at],
         )
 
     def labels(self, path: str, label_set: str, row: int, cell_id: str) -> np.ndarray:
@@ -221,7 +233,8 @@ def _other_run(store: str, what: str) -> TilewrightError:
 def _said(layout: Layout | None) -> str:
     if layout is None:
         return "nothing"
-    return f"{', '.join(layout.bands)} of {layout.resolution_m} m × {layout.scale_factor:g}"
+    values = layout.quantity if layout.radar else f"× {layout.scale_factor:g}"
+    return f"{', '.join(layout.bands)} of {layout.resolution_m} m {values}"
 
 
 def _opened(zipped: Zipped) -> OpenStore:
@@ -237,31 +250,16 @@ def _opened(zipped: Zipped) -> OpenStore:
         if any(f"{group}/{name}" in pixels.arrays for name in MAIN) and f"{group}/cell_id" in pixels.names
     ]
     small = pixels.small(
-        [f"{name}/{each}" for name in collections for each in ("cell_id", "dates", "time", "period")]
+        coordinate_names(pixels, collections)
         + [f"{group}/band" for group in banded]
         + [f"{name}/cell_id" for name in sets]
     )
-    coordinates = {}
-    for name in collections:
-        period = small[f"{name}/period"].astype(object)
-        number, periods = pd.factorize(period.ravel(), sort=True)
-        coordinates[name] = Coordinates(
-            cell_id=_words(small[f"{name}/cell_id"]),
-            dates=small[f"{name}/dates"],
-            time=small[f"{name}/time"].astype(np.int64),
-            period=number.reshape(period.shape).astype(np.int16),
-            periods=_words(periods),
-        )
+    coordinates = coordinates_of(pixels, collections, small)
     bands = {group: tuple(map(str, small[f"{group}/band"])) for group in banded}
     if all(each.places is not None for each in pixels.arrays.values()):
         zipped.forget()  # all that is still to be read has its place kept
-    labeled = {name: _words(small[f"{name}/cell_id"]) for name in sets}
+    labeled = {name: words_of(small[f"{name}/cell_id"]) for name in sets}
     kept = [*labeled.values(), *(each.places for each in pixels.arrays.values() if each.places is not None)]
     for each in coordinates.values():
-        kept += [each.cell_id, each.dates, each.time, each.period]
+        kept += each.arrays
     return OpenStore(pixels, coordinates, bands, labeled, _OF_A_STORE + sum(each.nbytes for each in kept))
-
-
-def _words(array: np.ndarray) -> np.ndarray:
-    """Strings in one block of memory: single objects would be counted, and so copied, in each forked worker."""
-    return array.astype(object).astype(str)

@@ -9,6 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
+from tilewright.config.bands import PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.loader import Dataset
 from tilewright.split import NAMES
@@ -17,11 +18,12 @@ from tilewright.store import table_metadata
 
 @dataclass(frozen=True)
 class Bands:
-    """The bands of one resolution of one collection."""
+    """The bands of one resolution of one collection; `radar`: backscatter rather than reflectance."""
 
     collection: str
     resolution_m: int
     names: tuple[str, ...]
+    radar: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class Facts:
 
     Attributes:
         dataset: index and stores.
-        described: the index's metadata: provider, licence, label sets with their ontologies, split.
+        described: the index's metadata: collections with provider and licence, label sets with their ontologies, split.
         statistics: `statistics.json`.
-        bands: what the first tile's series hold.
+        bands: what the first tile's series hold, the primary's first.
         size_bytes: of the index and the stores that it names.
     """
 
@@ -56,6 +58,21 @@ class Facts:
     def labels(self) -> dict[str, Any]:
         """What is known of each label set, by name."""
         return self.described.get("labels", {})
+
+    @property
+    def collections(self) -> dict[str, dict[str, str]]:
+        """What is known of each collection: quantity, provider, licence, attribution; the primary first."""
+        known = self.described["collections"]
+        return {name: known[name] for name in sorted(known, key=lambda name: (name != PRIMARY, name))}
+
+    @property
+    def companions(self) -> list[str]:
+        """The collections whose scenes are paired with the primary's."""
+        return [name for name in self.collections if name != PRIMARY]
+
+    def bands_of(self, collection: str) -> list[Bands]:
+        """A collection's bands, finest resolution first."""
+        return [each for each in self.bands if each.collection == collection]
 
     @property
     def splits(self) -> list[str]:
@@ -97,7 +114,8 @@ def _bands(dataset: Dataset) -> tuple[Bands, ...]:
     """The bands of the first tile's series, which are those of all tiles."""
     found = []
     for node in dataset.tile(str(dataset.index["tile"].iloc[0])).subtree:
-        if "reflectance" in node.data_vars:
-            names = tuple(map(str, np.asarray(node["band"])))
-            found.append(Bands(node.path.split("/")[1], int(node["reflectance"].attrs["resolution_m"]), names))
-    return tuple(sorted(found, key=lambda each: (each.collection, each.resolution_m)))
+        for variable in ("reflectance", "backscatter"):
+            if variable in node.data_vars:
+                names, step = tuple(map(str, np.asarray(node["band"]))), int(node[variable].attrs["resolution_m"])
+                found.append(Bands(node.path.split("/")[1], step, names, variable == "backscatter"))
+    return tuple(sorted(found, key=lambda each: (each.collection != PRIMARY, each.collection, each.resolution_m)))

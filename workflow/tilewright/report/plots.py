@@ -8,10 +8,11 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tilewright.config.bands import COLLECTION_BANDS
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.report.drawing import FAINT, SERIES_COLOURS, STYLE, Plot, half_figure, plot
 from tilewright.report.facts import Facts
 from tilewright.report.labelplots import label_plots
+from tilewright.report.tables import quantity
 
 _MAX_PERIODS: Final = 24  # with more, plots show all periods together; the table has each
 
@@ -19,18 +20,23 @@ _MAX_PERIODS: Final = 24  # with more, plots show all periods together; the tabl
 def all_plots(facts: Facts) -> list[Plot]:
     """The plots for which the dataset has figures."""
     sets = [made for name in facts.statistics["labels"] for made in label_plots(facts, name)]
-    others = [bands(facts), dates_per_cell(facts), months(facts), refusals(facts)]
+    others = [
+        *(bands(facts, name) for name in facts.collections),
+        dates_per_cell(facts),
+        months(facts),
+        refusals(facts),
+    ]
     return [each for each in (*sets, *others) if each is not None]
 
 
 @rc_context(STYLE)
-def bands(facts: Facts) -> Plot | None:
-    """Mean and standard deviation of each band."""
-    known = facts.statistics["bands_train"]
-    names = [(key, band) for key, own in COLLECTION_BANDS.items() for band in own if f"{key}_{band}" in known]
+def bands(facts: Facts, collection: str = PRIMARY) -> Plot | None:
+    """Mean and standard deviation of each band of a collection."""
+    known, radar = facts.statistics["bands_train"], collection in RADAR
+    names = [band for band in COLLECTION_BANDS[collection] if f"{collection}_{band}" in known]
     if not names:
         return None
-    values = [known["_".join(name)] for name in names]
+    values = [known[f"{collection}_{band}"] for band in names]
     figure, axes = half_figure(2.9)
     at = np.arange(len(names))
     mean, std = np.array([each["mean"] for each in values]), np.array([each["std"] for each in values])
@@ -38,22 +44,32 @@ def bands(facts: Facts) -> Plot | None:
         at, mean, yerr=std, fmt="o", color=SERIES_COLOURS[0], ecolor=SERIES_COLOURS[0], markersize=4.5, capsize=3
     )
     for x, y, top in zip(at, mean, mean + std, strict=True):
-        axes.annotate(f"{y:,.0f}", (x, top), xytext=(0, 3), textcoords="offset points", fontsize=7, ha="center")
-    axes.axhline(0, color=FAINT, linewidth=0.8)
-    axes.set_xticks(at, [band for _, band in names])
-    axes.set_xlim(-0.6, len(names) - 0.4)
+        text = f"{y:,.1f}" if radar else f"{y:,.0f}"
+        axes.annotate(text, (x, top), xytext=(0, 3), textcoords="offset points", fontsize=7, ha="center")
+    if not radar:
+        axes.axhline(0, color=FAINT, linewidth=0.8)
+    axes.set_xticks(at, names)
+    # few bands stand in the middle, not wider apart than others
+    aside = 0.6 + max(0, 4 - len(names)) / 2
+    axes.set_xlim(-aside, len(names) - 1 + aside)
     axes.margins(y=0.09)
     _thousands(axes)
-    axes.set_ylabel("harmonised DN (10,000 = reflectance 1)")
+    axes.set_ylabel(quantity(facts, collection) if radar else "harmonised DN (10,000 = reflectance 1)")
     axes.grid(axis="y")
     caption = (
         "Mean (point, and the figure above it) and one population standard deviation to either side (bar) of each "
-        "band in harmonised DN, over the valid "
-        f"pixels of all patches of the training split ({max(each['pixels'] for each in values):,} in the finest "
-        "band). Valid: SCL is not 0 "
-        "and not all bands of that resolution are zero; clouds count."
+        f"band in {values[0]['unit'] if radar else 'harmonised DN'}, over the "
+        f"{'pixels with data' if radar else 'valid pixels'} of all patches of the training split "
+        f"({max(each['pixels'] for each in values):,} in the {'fullest' if radar else 'finest'} band). "
     )
-    return plot(figure, "bands", "Bands: mean and standard deviation", caption)
+    if radar:
+        caption += "The figures are of decibels, not of power." if values[0]["unit"] == "dB" else ""
+    else:
+        seen = "SCL is not 0 and not all" if collection == PRIMARY else "not all"
+        caption += f"Valid: {seen} bands of that resolution are zero; clouds count."
+    several = f" of {collection}" if facts.companions else ""
+    name = "bands" if collection == PRIMARY else f"bands-{collection}"
+    return plot(figure, name, f"Bands{several}: mean and standard deviation", caption.strip())
 
 
 @rc_context(STYLE)
@@ -75,9 +91,7 @@ def dates_per_cell(facts: Facts) -> Plot:
     axes.set_ylabel("cells")
     axes.grid(axis="y")
     total = facts.statistics["cells"]["total"]
-    caption = (
-        f"All {total:,} cells, all splits, by how many patches they have over all periods; 0: no scene was good enough."
-    )
+    caption = f"All {total:,} cells, all splits, by how many patches{_primary(facts)} they have over all periods; 0: no scene was good enough."
     return plot(figure, "dates", "Dates per cell", caption)
 
 
@@ -115,7 +129,7 @@ def months(facts: Facts) -> Plot | None:
     if len(named) > 1:
         axes.figure.legend(loc="outside upper left", ncols=4)
     caption = (
-        f"All {facts.statistics['patches']:,} patches (one cell from one scene), all splits, by the scene's month "
+        f"All {facts.statistics['patches']:,} patches{_primary(facts)} (one cell from one scene), all splits, by the scene's month "
         "in UTC and by period."
     )
     return plot(figure, "months", "Patches per month", caption)
@@ -150,11 +164,16 @@ def refusals(facts: Facts) -> Plot | None:
     axes.grid(axis="x")
     axes.figure.legend(loc="outside upper left", ncols=3)
     caption = (
-        "Pairs of a cell and a scene of its tile that were refused, by period and by the first reason that held; "
+        f"Pairs of a cell and a scene{_primary(facts)} of its tile that were refused, by period and by the first reason that held; "
         "all splits. Scenes that were "
         "good enough but not needed are not refusals and not counted."
     )
     return plot(figure, "refusals", "Refused scenes by reason", caption)
+
+
+def _primary(facts: Facts) -> str:
+    """Whose figures they are, where there are other collections."""
+    return f" of {PRIMARY}" if facts.companions else ""
 
 
 def _thousands(axes: Axes) -> None:

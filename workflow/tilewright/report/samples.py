@@ -8,29 +8,32 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tilewright.config.bands import CLOUD, SCL_CLASSES, SNOW
+from tilewright.config.bands import CLOUD, PRIMARY, SCL_CLASSES, SNOW
 from tilewright.draw import unit_interval
+from tilewright.report.companions import TRUE_COLOUR, Companions, caption, ranges, read_companions, shown_of, strip
 from tilewright.report.drawing import SCL_COLOURS, Entry, Frame, Legend, png, rgb, with_holes
 from tilewright.report.facts import Bands, Facts
 from tilewright.report.labelpictures import SHOWN, Arrays, Picture, label_pictures
+from tilewright.report.tables import quantity
 from tilewright.stages.mask import on_grid
 from tilewright.stages.zone import classes_of, share_column
 
 CELLS: Final = 10
 DATES: Final = 4
 SIDE: Final = 256  # pictures of more pixels a side show every n-th
-_COLOUR: Final = ("B04", "B03", "B02")
+_COLOUR: Final = TRUE_COLOUR
 _BRIGHT: Final = (*CLOUD, 10, *SNOW)  # clouds, cirrus and snow would leave the ground black
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One row: a cell."""
+    """One row: a cell. `companions`: a row of pictures for each paired collection, in the columns of the dates."""
 
     cell_id: str
     split: str
     place: str
     frames: list[Frame]
+    companions: list[list[Frame]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class _Seen:
     clear: np.ndarray
     scl: np.ndarray
     labels: dict[str, Arrays]
+    companions: Companions
 
 
 def chosen(facts: Facts) -> list[str]:
@@ -110,12 +114,22 @@ def make_samples(facts: Facts) -> Samples:
         for name, about in facts.labels.items()
     }
     rows = [_row(cell, at, columns, low, high, classes, pictures) for at, cell in enumerate(cells)]
+    paired = {name: drawn for name in facts.companions if (drawn := shown_of(facts, name)) is not None}
+    limits = {name: ranges([cell.companions for cell in cells], name) for name in paired}
+    for cell, row in zip(cells, rows, strict=True):
+        days = [date for date, _ in cell.dates]
+        row.companions.extend(strip(of, limits[name], days, name) for name, of in cell.companions.items())
     legends = []
     if classes:
         entries = [Entry(SCL_CLASSES[one].replace("_", " "), SCL_COLOURS[one]) for one in sorted(classes)]
         legends.append(Legend("Scene classification (SCL)", entries))
     legends += [picture.legend for each in pictures.values() for picture in each]
-    return Samples(rows, legends, _caption(facts, shown, low, high))
+    text = _caption(facts, shown, low, high)
+    if paired:
+        text += " Below each date what is paired with it, and how long before or after it was taken."
+    for name, drawn in paired.items():
+        text += caption(drawn, limits[name], quantity(facts, name).rpartition(", ")[2])
+    return Samples(rows, legends, text)
 
 
 def _caption(facts: Facts, shown: Bands | None, low: float, high: float) -> str:
@@ -149,12 +163,11 @@ def _caption(facts: Facts, shown: Bands | None, low: float, high: float) -> str:
 
 def _shown_bands(facts: Facts) -> Bands | None:
     """True colour if the dataset has it, else the first band of the finest resolution."""
-    for each in facts.bands:
+    known = facts.bands_of(PRIMARY)
+    for each in known:
         if set(_COLOUR) <= set(each.names):
             return Bands(each.collection, each.resolution_m, _COLOUR)
-    return (
-        Bands(facts.bands[0].collection, facts.bands[0].resolution_m, facts.bands[0].names[:1]) if facts.bands else None
-    )
+    return Bands(known[0].collection, known[0].resolution_m, known[0].names[:1]) if known else None
 
 
 def _thinned(pixels: np.ndarray) -> np.ndarray:
@@ -188,7 +201,8 @@ def _read(facts: Facts, cell_id: str, shown: Bands | None) -> _Seen:
     labels = {
         name: _label_arrays(cell[f"labels/{name}"].to_dataset()) for name in facts.labels if row[f"{name}_row"] >= 0
     }
-    return _Seen(row, dates, bands, valid, clear, scl, labels)
+    companions = read_companions(facts, cell_id, picked, clear, SIDE) if dates and facts.companions else {}
+    return _Seen(row, dates, bands, valid, clear, scl, labels, companions)
 
 
 def _label_arrays(of: xr.Dataset) -> Arrays:
@@ -238,7 +252,7 @@ def _row(
         f"tile {row['tile']} · {abs(row['lat']):.4f}° {'NS'[int(row['lat'] < 0)]} {abs(row['lon']):.4f}° "
         f"{'EW'[int(row['lon'] < 0)]} · {count}"
     )
-    return Sample(str(row["cell_id"]), str(row["split"]), where, frames)
+    return Sample(str(row["cell_id"]), str(row["split"]), where, frames, [])
 
 
 def _bad(share: float) -> str:

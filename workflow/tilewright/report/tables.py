@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tilewright.config.bands import COLLECTION_BANDS
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.report.facts import Facts
 from tilewright.split import NAMES
 
@@ -16,6 +16,10 @@ _PACKAGES: Final = (
     "tilewright", "numpy", "pandas", "xarray", "zarr", "numcodecs", "rasterio", "pyproj", "shapely", "geopandas", "pyarrow",
     "odc-geo", "obstore", "imagecodecs", "tifffile", "stackstac", "dask", "pystac-client", "osmium", "osmnx", "pyogrio", "scipy", "matplotlib", "jinja2", "snakemake",
 )  # fmt: skip
+# By the quantity that a collection's store names.
+_QUANTITIES: Final = {
+    "dn": "harmonised DN", "sigma0_db": "sigma nought on the ellipsoid, dB", "gamma0_db": "gamma nought, terrain-corrected, dB",
+}  # fmt: skip
 _SAMPLING: Final = {
     "candidates": "cells of the lattice that the tiles hold whole: the sum of all lines below",
     "owned_by_other_tile": "left to the neighbouring tile that owns them (tiles overlap)",
@@ -27,35 +31,7 @@ _SAMPLING: Final = {
     "not_drawn": "left out by the draw that cells.fraction or cells.number asks for",
     "kept": "the cells of this dataset",
 }
-_MAX_BROKEN: Final = 200
 _MAX_UNKNOWN: Final = 40
-
-
-@dataclass(frozen=True)
-class PeriodRow:
-    """One period: counts, and refusals as (reason, pairs)."""
-
-    name: str
-    scenes: int
-    used: int
-    patches: int
-    refusals: list[tuple[str, int]]
-    radiometry: list[tuple[str, int]]
-    empty_tiles: list[str]
-    broken: list[str]
-    more_broken: int
-
-
-def periods(facts: Facts) -> list[PeriodRow]:
-    """A row a period, in the order of the statistics."""
-    return [
-        PeriodRow(
-            name, part["scenes"], part["scenes_used"], part["patches"], list(part["refusals"].items()),
-            list(part["radiometry"].items()), part["tiles_without_scenes"], part["broken"][:_MAX_BROKEN],
-            max(0, len(part["broken"]) - _MAX_BROKEN),
-        )
-        for name, part in facts.statistics["periods"].items()
-    ]  # fmt: skip
 
 
 def sampling(facts: Facts) -> list[tuple[str, int, str]]:
@@ -80,6 +56,7 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         (f"{known['cells']['total']:,}", _plural(known["cells"]["total"], "cell")),
         (f"{known['cells']['with_imagery']:,}", "with imagery"),
         (f"{known['patches']:,}", _plural(known["patches"], "patch", "patches")),
+        *((f"{each['patches']:,}", f"of {name}") for name, each in known["companions"].items()),
         (f"{tiles:,}", _plural(tiles, "tile")),
         (f"{count:,}", _plural(count, "period")),
         (size_text(facts.size_bytes), "on disk"),
@@ -102,16 +79,17 @@ def size_text(size: float) -> str:
 def described(facts: Facts) -> str:
     """What the dataset is, in a few sentences."""
     dated = facts.index[facts.index["dates"] > 0]
-    what = "; ".join(f"{', '.join(each.names)} at {each.resolution_m} m" for each in facts.bands)
     text = (
         f"Square cells of {facts.size_m:,} m on the pixel grid of Sentinel-2, none overlapping another. A patch "
-        f"is the pixels of one cell from one scene: {what}"
+        f"is the pixels of one cell from one scene: {_bands_text(facts, PRIMARY)}, and the scene classification (SCL). Collection: "
+        f"{PRIMARY}, from {facts.collections[PRIMARY].get('provider', 'a provider not stated')}."
     )
-    text += (
-        ", and the scene classification (SCL). Collection: "
-        f"{', '.join(sorted({each.collection for each in facts.bands})) or 'none'}, from "
-        f"{facts.described['provider']}."
-    )
+    for name in facts.companions:
+        about, known = facts.collections[name], facts.statistics["companions"][name]
+        text += (
+            f" Paired with it {name} from {about['provider']}: {_bands_text(facts, name)} ({quantity(facts, name)}), "
+            f"{known['patches']:,} patches; {known['missing']:,} dates of cells have none."
+        )
     if len(dated):
         text += (
             f" Scenes from {pd.Timestamp(dated['first_date'].min()):%Y-%m-%d} to "
@@ -134,6 +112,10 @@ def described(facts: Facts) -> str:
     return text
 
 
+def _bands_text(facts: Facts, collection: str) -> str:
+    return "; ".join(f"{', '.join(each.names)} at {each.resolution_m} m" for each in facts.bands_of(collection))
+
+
 def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
@@ -142,11 +124,17 @@ def absent(facts: Facts) -> list[str]:
     """What a reader could expect in the dataset and will not find."""
     known = facts.statistics["cells"]
     lines = []
-    for collection in sorted({each.collection for each in facts.bands}):
-        held = {band for each in facts.bands if each.collection == collection for band in each.names}
-        if missing := [band for band in COLLECTION_BANDS[collection] if band not in held]:
+    for collection in facts.collections:
+        held = {band for each in facts.bands_of(collection) for band in each.names}
+        # a radar scene has two of the four polarisations
+        if collection not in RADAR and (missing := [band for band in COLLECTION_BANDS[collection] if band not in held]):
             lines.append(f"Bands of {collection} that were not asked for: {', '.join(missing)}.")
-        lines.append(f"Imagery other than {collection}, and scenes outside the periods.")
+    lines.append(f"Imagery other than {_listed(list(facts.collections))}, and scenes outside the periods.")
+    for name, of in facts.statistics["companions"].items():
+        if of["missing"]:
+            lines.append(
+                f"{name} for {of['missing']:,} dates of cells: no scene of it was near enough in time and whole there."
+            )
     if without := known["total"] - known["with_imagery"]:
         lines.append(
             f"Imagery of {without:,} of {known['total']:,} cells, for which no scene of any period was good enough; "
@@ -178,6 +166,42 @@ def absent(facts: Facts) -> list[str]:
                 "date need not be the scene's."
             )
     return lines
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Whose imagery some collections are; `quantities`: what the numbers of each are, in words."""
+
+    collections: list[str]
+    about: dict[str, str]
+    quantities: list[tuple[str, str]]
+
+
+def image_sources(facts: Facts) -> list[ImageSource]:
+    """The collections' sources, those that say the same together."""
+    told: dict[tuple[str, ...], list[str]] = {}
+    for name, about in facts.collections.items():
+        told.setdefault(
+            tuple(about.get(key, "not stated") for key in ("provider", "attribution", "licence")), []
+        ).append(name)
+    return [
+        ImageSource(
+            names, dict(zip(("Provider", "Attribution", "Licence"), words, strict=True)),
+            [(name, _quantity_text(facts, name)) for name in names] if facts.companions else [],
+        )
+        for words, names in told.items()
+    ]  # fmt: skip
+
+
+def quantity(facts: Facts, collection: str) -> str:
+    """What a collection's numbers are, in few words."""
+    told = facts.collections[collection].get("quantity", "dn")
+    return "amplitude, uncalibrated DN" if collection in RADAR and told == "dn" else _QUANTITIES[told]
+
+
+def _quantity_text(facts: Facts, collection: str) -> str:
+    own = facts.collections[collection].get("comment")
+    return own or f"{quantity(facts, collection)}, 10,000 is a reflectance of 1"
 
 
 @dataclass(frozen=True)

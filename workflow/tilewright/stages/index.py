@@ -45,15 +45,18 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     if outcome.reason:
         log.warning("split by block instead of tile: %s", outcome.reason)
     made = {**dataclasses.asdict(outcome), "asked": settings.by, "shares": settings.shares.model_dump()}
-    figures = dataset_statistics(rows, dict(sorted(summaries.items())), shared.get("labels", {}), made)
+    figures = dataset_statistics(rows, dict(sorted(summaries.items())), shared, made)
     _write_json(statistics, figures)
     public = gpd.GeoDataFrame(
         rows[[name for name in rows if not name.startswith(BAND_SUMS)]], geometry="geometry", crs=4326
     )
-    described = {**shared, "format": FORMAT, "dataset": settings.dataset, "split": made}
+    described = {
+        **shared, "format": FORMAT, "dataset": settings.dataset, "split": made, "tiles": sorted(summaries),
+        "periods": sorted(figures["periods"]),
+    }  # fmt: skip
     write_table(public, index, described)
-    credits = [shared["attribution"], *_label_credits(shared.get("labels", {}))]
-    _write_json(collection, _collection(public, settings.dataset, " ".join(credits)))
+    credits = [*_image_credits(shared["collections"]), *_label_credits(shared.get("labels", {}))]
+    _write_json(collection, _collection(public, settings.dataset, figures["companions"], " ".join(credits)))
     log.info("%d cells, %d patches", len(rows), figures["patches"])
 
 
@@ -71,6 +74,11 @@ def _bbox(rows: gpd.GeoDataFrame) -> list[float]:
     return [round(float(value), 7) for value in (west, south, east, north)]
 
 
+def _image_credits(collections: dict[str, Any]) -> list[str]:
+    """How the imagery is to be credited, each line once."""
+    return list(dict.fromkeys(str(about["attribution"]) for about in collections.values() if about.get("attribution")))
+
+
 def _label_credits(labels: dict[str, Any]) -> list[str]:
     """A sentence for each licence of the label sets' sources: OpenStreetMap's must be told wherever the data are."""
     under: dict[str, list[str]] = {}
@@ -79,15 +87,18 @@ def _label_credits(labels: dict[str, Any]) -> list[str]:
     return [f"Labels {', '.join(names)}: {licence}." for licence, names in under.items()]
 
 
-def _collection(rows: gpd.GeoDataFrame, dataset: str, attribution: str) -> dict[str, Any]:
+def _collection(
+    rows: gpd.GeoDataFrame, dataset: str, companions: dict[str, dict[str, int]], attribution: str
+) -> dict[str, Any]:
     """The dataset as a STAC 1.0 collection, with the index as its asset."""
+    paired = "".join(f", {each['patches']} of {name}" for name, each in companions.items())
     dated = rows[rows["dates"] > 0]
     interval: list[str | None] = [None, None]
     if len(dated):
         interval = [f"{dated['first_date'].min():%Y-%m-%dT%H:%M:%SZ}", f"{dated['last_date'].max():%Y-%m-%dT%H:%M:%SZ}"]
     return {
         "type": "Collection", "stac_version": "1.0.0", "id": dataset, "title": dataset,
-        "description": f"{len(rows)} cells with {int(rows['dates'].sum())} patches, made by tilewright. {attribution}",
+        "description": f"{len(rows)} cells with {int(rows['dates'].sum())} patches{paired}, made by tilewright. {attribution}",
         "license": "various",
         "extent": {
             "spatial": {"bbox": [_bbox(rows)]},

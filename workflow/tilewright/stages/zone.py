@@ -1,7 +1,6 @@
 """zone: one row for each cell of a UTM zone, gathered from its tiles' files, and a summary of every tile."""
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tilewright.config.bands import NONE, UNLABELED
+from tilewright.config.bands import COLLECTION_BANDS, NONE, PRIMARY, UNLABELED
+from tilewright.errors import TilewrightError
+from tilewright.periods import period_summary
 from tilewright.store import read_table, table_metadata, write_table
 from tilewright.store.small import Small
 from tilewright.store.zarrzip import StoreReader
@@ -21,17 +22,25 @@ log = logging.getLogger(__name__)
 
 BAND_SUMS = "sums:"  # columns sums:<collection>_<band>_<count|sum|sum_of_squares>, for the statistics only
 
+_OF_A_COLLECTION: Final = (
+    "quantity",
+    "provider",
+    "licence",
+    "attribution",
+    "comment",
+)  # what a series store says of it
 # Attributes of a label set that may differ from tile to tile; "unknown": classes that no rule knows, and how often.
 _OF_A_TILE: Final = ("extent", "snapshot", "unknown")
 
 
 @dataclass(frozen=True)
 class TileFiles:
-    """What the stages wrote for one tile."""
+    """What the stages wrote for one tile; `companions`: whether collections are paired with the primary."""
 
     folder: Path
     periods: Sequence[str]
     labels: bool
+    companions: bool = False
 
     @property
     def tile(self) -> str:
@@ -47,7 +56,8 @@ class TileFiles:
 def make_zone(tiles: Sequence[TileFiles], output: Path) -> None:
     """Write `zones/<zone>.parquet`: the rows of all cells of `tiles`, by tile and cell.
 
-    Metadata: a summary of each tile, and what all tiles share (provider, licence, label sets with their ontologies).
+    Metadata: a summary of each tile, and what all tiles share (collections with quantity, provider, licence and attribution,
+    label sets with their ontologies).
     """
     parts, summaries = [], {}
     described: dict[str, Any] = {}
@@ -66,16 +76,26 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
     rows = cells[["cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat", "geometry"]].copy()
     summary: dict[str, Any] = {"cells": table_metadata(tile.folder / "cells.parquet")["counts"]}
     with StoreReader(tile.series) as store:
-        root = store.small("")
-        described = {key: root.attrs[key] for key in ("provider", "licence", "attribution", "software")}
-        _add_series(rows, store, tile)
+        described: dict[str, Any] = {"software": store.small("").attrs["software"], "collections": {}}
+        for name in _collections(store):
+            coords = store.small(name)
+            described["collections"][name] = {
+                key: str(coords.attrs[key]) for key in _OF_A_COLLECTION if key in coords.attrs
+            }
+            _add_series(rows, store, tile, name, coords)
     if tile.labels:
         with StoreReader(tile.folder / "labels.zarr.zip") as store:
             columns, described["labels"], summary["labels"] = _label_columns(rows, store, tile)
         rows = gpd.GeoDataFrame(pd.concat([rows, columns], axis=1), geometry="geometry", crs=4326)
         summary["features"] = _features_summary(tile.folder / "features.parquet")
-    summary["periods"] = {period: _period_summary(tile.folder / period) for period in tile.periods}
+    summary["periods"] = {period: period_summary(tile.folder / period, tile.companions) for period in tile.periods}
     return rows, summary, described
+
+
+def _collections(store: StoreReader) -> list[str]:
+    """Those of a series store, the primary first."""
+    names = {name for name in store.groups() if "/" not in name}
+    return [key for key in dict.fromkeys([PRIMARY, *COLLECTION_BANDS]) if key in names]
 
 
 def _joined(rows: pd.DataFrame, coords: Small) -> pd.Series:
@@ -84,13 +104,32 @@ def _joined(rows: pd.DataFrame, coords: Small) -> pd.Series:
     return rows["cell_id"].map(place).fillna(-1).astype("int32")
 
 
-def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None:
-    """Columns of the series: where it is, its dates and quality, and the sums that the statistics are made of."""
-    names = [name for name in store.groups() if "/" not in name]
-    coords = store.small(names[0])
+def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles, name: str, coords: Small) -> None:
+    """Columns of a collection's series: where it is, its dates and quality, and the sums that the statistics are made of.
+
+    The cells of all collections are the primary's, in the same order; of the others only the number of dates is in the index.
+    """
     at = _joined(rows, coords)
-    rows["series_path"] = f"tiles/{tile.tile}/series.zarr.zip"
-    rows["series_row"] = at
+    if name == PRIMARY:
+        rows["series_path"] = f"tiles/{tile.tile}/series.zarr.zip"
+        rows["series_row"] = at
+        _add_dates(rows, coords, at)
+    else:
+        if not (at == rows["series_row"]).all():
+            raise TilewrightError(
+                f"{tile.series}: {name} has other cells than {PRIMARY}; delete the file and run again"
+            )
+        rows[f"{name}_dates"] = np.append(coords["dates"], 0)[at].astype(np.int32)
+    for group in (each for each in store.groups() if each.startswith(f"{name}/r")):
+        part = store.small(group, ["band_count", "band_sum", "band_sum_of_squares"])
+        for column, band in enumerate(part["band"]):
+            for figure in ("count", "sum", "sum_of_squares"):
+                values = part[f"band_{figure}"][:, column] if len(coords["cell_id"]) else np.zeros(1, np.int64)
+                rows[f"{BAND_SUMS}{name}_{band}_{figure}"] = np.where(at >= 0, values[at], 0)
+
+
+def _add_dates(rows: pd.DataFrame, coords: Small, at: pd.Series) -> None:
+    """Columns of the primary's dates."""
     time, bad = coords["time"], coords["bad_fraction"]
     found = [time[row][~np.isnat(time[row])] if row >= 0 else time[:0].ravel() for row in at]
     rows["dates"] = np.array([len(one) for one in found], np.int32)
@@ -102,12 +141,6 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles) -> None
     )
     mean_bad = [float(bad[row, : len(one)].mean()) if len(one) else np.nan for row, one in zip(at, found, strict=True)]
     rows["mean_bad_fraction"] = np.array(mean_bad, np.float32)
-    for group in (name for name in store.groups() if name.split("/")[-1].startswith("r")):
-        part = store.small(group, ["band_count", "band_sum", "band_sum_of_squares"])
-        for column, band in enumerate(part["band"]):
-            for name in ("count", "sum", "sum_of_squares"):
-                values = part[f"band_{name}"][:, column] if len(coords["cell_id"]) else np.zeros(1, np.int64)
-                rows[f"{BAND_SUMS}{names[0]}_{band}_{name}"] = np.where(at >= 0, values[at], 0)
 
 
 def _of_cells(values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -178,27 +211,3 @@ def _features_summary(path: Path) -> dict[str, Any]:
     """What features.parquet says of each set's source, without the extent's outline, which may have many corners."""
     about = table_metadata(path)["label_sets"]
     return {name: {key: value for key, value in each.items() if key != "extent"} for name, each in about.items()}
-
-
-def months_of(times: pd.Series) -> dict[str, int]:
-    """How many of `times` lie in each month (2019-07)."""
-    return dict(sorted(Counter(pd.to_datetime(times).dt.strftime("%Y-%m")).items()))
-
-
-def _period_summary(folder: Path) -> dict[str, Any]:
-    """Scenes found and used, by month; patches by month; refusals of (cell, scene) by reason, and how many were unneeded."""
-    scenes = read_table(folder / "scenes.parquet")
-    chosen = read_table(folder / "selection.parquet")
-    used = chosen[chosen["status"] == "used"]
-    time = scenes.set_index("scene_id")["datetime"]
-    reasons = Counter(str(reason).split(":")[0] for reason in chosen.loc[chosen["status"] == "refused", "reason"])
-    broken = sorted(
-        {f"{row.scene_id}: {row.reason}" for row in chosen.itertuples() if str(row.reason).startswith("broken")}
-    )
-    return {
-        "scenes": len(scenes), "scenes_used": int(used["scene_id"].nunique()), "patches": len(used),
-        "unneeded": int((chosen["status"] == "unneeded").sum()), "scenes_by_month": months_of(scenes["datetime"]),
-        "patches_by_month": months_of(time.loc[used["scene_id"]]), "refusals": dict(sorted(reasons.items())), "broken": broken,
-        "radiometry": dict(sorted(Counter(scenes["radiometry"]).items())),
-        "rule": table_metadata(folder / "selection.parquet")["rule"],
-    }  # fmt: skip
