@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock reference mutations clean bench bench-imagery bench-stores bench-loader bench-labels bench-end-to-end bench-clean
+.PHONY: demo test lint lock reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-end-to-end bench-clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -15,7 +15,7 @@ demo: .venv/installed
 	@echo "The report:  $(CURDIR)/results/demo/report.html"
 
 test: .venv/installed lint
-	python -m pytest --numprocesses $(CORES) --dist loadfile
+	python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 # A part of `make test` by itself: which check notices which planted fault.
 mutations: .venv/installed
@@ -36,10 +36,10 @@ reference: .venv/installed
 lock: .venv/installed
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header --quiet --output-file envs/requirements.lock
 
-# Side by side with other tools, on one machine: benchmarks/README.md. The first run makes 3 GB of imagery and the peers' environments.
-bench: bench-imagery bench-stores bench-loader bench-labels bench-end-to-end
+# Side by side with other tools, on one machine: benchmarks/README.md. The first run makes 4 GB of imagery and the peers' environments.
+bench: bench-imagery bench-radar bench-stores bench-loader bench-labels bench-end-to-end
 
-bench-imagery bench-stores bench-loader bench-labels bench-end-to-end: bench-%: .venv/installed
+bench-imagery bench-radar bench-stores bench-loader bench-labels bench-end-to-end: bench-%: .venv/installed
 	python benchmarks/$(subst -,_,$*).py
 
 bench-clean:

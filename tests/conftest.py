@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import ROOT, Project, write_aoi
-from tilewright.config.model import Simulate, Site
+from tilewright.config.simulated import Simulate, Site
 from tilewright.simulate import make_world
 
 # The border of UTM zones 32 and 33 in the north; zone 35 in the south.
@@ -18,6 +18,20 @@ NORTH_BOX = (11.955, 41.967, 12.045, 42.033)
 SOUTH_BOX = (29.97, -30.024, 29.999, -29.976)
 WORLD = Simulate(seed=7, sites=[NORTH, SOUTH], years=[2019], scenes_per_year=6)
 WATERMARKS = Simulate(seed=7, sites=[NORTH, SOUTH], years=[2019], scenes_per_year=3, watermark=True)
+
+
+# Of the folders of tests those that take longest first: with `--dist loadfile --no-loadscope-reorder` the short files fill the end.
+_FIRST = ["workflow", "mutations", "integration", "unit", "live"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long files first; and nothing asks the internet unless told to."""
+    place = {name: at for at, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
+    if "live" not in config.getoption("markexpr"):
+        for item in items:
+            if item.get_closest_marker("live"):
+                item.add_marker(pytest.mark.skip(reason="asks the real Earth Search: pytest -m live"))
 
 
 @pytest.fixture(scope="session")

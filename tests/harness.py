@@ -34,6 +34,14 @@ class Run:
         return rules
 
     @property
+    def planned(self) -> Counter[str]:
+        """How often each rule would run, as a dry run or the beginning of a run tells; `all` left out."""
+        table = self.output.split("Job stats:\n", 1)[1].split("\n\n", 1)[0] if "Job stats:\n" in self.output else ""
+        rules = Counter({rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)})
+        del rules["all"], rules["total"]
+        return rules
+
+    @property
     def errors(self) -> list[str]:
         """The messages a user gets, one a fault: of the stages, and of Snakemake about the config."""
         return re.findall(r"^tilewright: error: (.*)$", self.output, re.MULTILINE)
@@ -82,16 +90,23 @@ class Project:
             raise AssertionError(run.output[-6000:])
         return run
 
-    def kill_after(self, seconds: float, *targets: str, cores: int = 2) -> bool:
-        """Start a run and SIGKILL its whole process group after `seconds`; whether it was still at work."""
+    def kill_in_job(self, number: int, seconds: float, *targets: str, cores: int = 2) -> bool:
+        """SIGKILL a run's whole process group `seconds` after its `number`th job began; whether it was still at work."""
         process = subprocess.Popen(
-            self.command(*targets, cores=cores), env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, cwd=self.directory, start_new_session=True,
+            self.command(*targets, cores=cores), env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, cwd=self.directory, start_new_session=True,
         )  # fmt: skip
+        assert process.stdout is not None
+        begun = 0
+        for line in process.stdout:
+            begun += bool(re.match(r"Job \d+: ", line))
+            if begun == number:
+                break
         time.sleep(seconds)
         at_work = process.poll() is None
         if at_work:
             os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
         process.wait()
         return at_work
 
@@ -100,12 +115,7 @@ class Project:
 
     def digests(self, below: str = "") -> dict[str, str]:
         """sha256 of every result file below the dataset's folder, by relative path; not of what a run's reading cost."""
-        base = self.results / below
-        return {
-            str(path.relative_to(self.results)): hashlib.sha256(_without_traffic(path)).hexdigest()
-            for path in sorted(base.rglob("*"))
-            if path.is_file() and not path.name.endswith(".traffic.json")
-        }
+        return digests(self.results, below)
 
     def leftovers(self) -> list[Path]:
         """Half-written files of any kind."""
@@ -113,6 +123,15 @@ class Project:
 
     def log(self, rule: str, name: str) -> str:
         return (self.directory / "logs" / self.config["dataset"] / rule / f"{name}.log").read_text()
+
+
+def digests(results: Path, below: str = "") -> dict[str, str]:
+    """As `Project.digests`, of the dataset in a folder."""
+    return {
+        str(path.relative_to(results)): hashlib.sha256(_without_traffic(path)).hexdigest()
+        for path in sorted((results / below).rglob("*"))
+        if path.is_file() and not path.name.endswith(".traffic.json")
+    }
 
 
 def _without_traffic(path: Path) -> bytes:

@@ -1,9 +1,6 @@
-"""PostGIS through ogr2ogr, against a private server: nothing but a socket in a folder of its own, gone afterwards."""
+"""PostGIS through ogr2ogr, against a private server."""
 
-import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +10,12 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from postgres import PASSWORD, USER, Cluster, cluster
 
 from tilewright.config.label_sets import VectorFile
 from tilewright.errors import TilewrightError
 from tilewright.vector.ogr import VectorReader
 
-PASSWORD = "s3cret-word"
 PARCEL = shapely.Polygon([(600_000, 5_300_000), (600_090, 5_300_000), (600_090, 5_300_090), (600_000, 5_300_090)], [[(600_030, 5_300_030), (600_060, 5_300_030), (600_060, 5_300_060)]])  # fmt: skip
 
 SCHEMA = f"""
@@ -43,89 +40,21 @@ INSERT INTO earth VALUES (7, 'POINT(10 47)');
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its socket's folder and the tables of `SCHEMA`."""
+    """A running server with the tables of `SCHEMA`."""
 
-    folder: Path
+    cluster: Cluster
 
     def path(self, **changed: str) -> str:
-        return "PG:" + " ".join(f"{key}={value}" for key, value in {"host": str(self.folder), "dbname": "postgres", "user": "maps", **changed}.items())  # fmt: skip
-
-
-def _programs() -> dict[str, str]:
-    found = {}
-    for name in ("initdb", "postgres", "psql", "pg_ctl"):
-        versions = sorted(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")))
-        if (path := (versions[-1] if versions else shutil.which(name))) is None:
-            pytest.skip(f"PostgreSQL is not installed: no {name}")
-        found[name] = path
-    config = subprocess.run(
-        [shutil.which("pg_config") or "false", "--sharedir"], capture_output=True, text=True, check=False
-    )
-    places = [
-        *Path("/usr/share/postgresql").glob("*/extension/postgis.control"),
-        f"{config.stdout.strip()}/extension/postgis.control",
-    ]
-    if not any(Path(each).is_file() for each in places):
-        pytest.skip("PostGIS is not installed (Debian: postgresql-15-postgis-3)")
-    if shutil.which("ogr2ogr") is None:
-        pytest.skip("ogr2ogr is not installed (Debian: gdal-bin)")
-    return found
+        return "PG:" + " ".join(f"{key}={value}" for key, value in {"host": str(self.cluster.folder), "dbname": "postgres", "user": USER, **changed}.items())  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    programs = _programs()
-    # PostgreSQL refuses to run as root; and pytest's folders are closed to others, and too deep for a socket's path.
-    user = ("postgres" if _exists("postgres") else "nobody") if os.getuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="tw-pg-"))
-    try:
-        if user:
-            shutil.chown(folder, user)
-        data, word = folder / "data", folder / "word"
-        word.write_text(PASSWORD)
-        if user:
-            shutil.chown(word, user)
-
-        def run(*command: str, **settings: str) -> None:
-            done = subprocess.run(
-                command, user=user, cwd=folder, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **settings}, capture_output=True,
-                text=True, timeout=120, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, f"{command[0]}: {done.stdout} {done.stderr}"
-
-        run(
-            programs["initdb"],
-            "-D",
-            str(data),
-            "-U",
-            "maps",
-            "-A",
-            "scram-sha-256",
-            f"--pwfile={word}",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        )
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=10"
-        control = (programs["pg_ctl"], "-D", str(data), "-w", "-t", "60", "-l", str(folder / "log"))
-        run(*control, "-o", options, "start")
-        try:
-            (folder / "schema.sql").write_text(SCHEMA)
-            run(
-                programs["psql"], "-h", str(folder), "-U", "maps", "-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-f",
-                str(folder / "schema.sql"), PGPASSWORD=PASSWORD,
-            )  # fmt: skip
-            yield Server(folder)
-        finally:
-            run(*control, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _exists(user: str) -> bool:
-    import pwd
-
-    return any(each.pw_name == user for each in pwd.getpwall())
+    if shutil.which("ogr2ogr") is None:
+        pytest.skip("ogr2ogr is not installed (Debian: gdal-bin)")
+    with cluster() as running:
+        running.psql(SCHEMA)
+        yield Server(running)
 
 
 @pytest.fixture(autouse=True)
@@ -182,15 +111,9 @@ def test_the_order_is_that_of_the_content(server: Server, tmp_path: Path) -> Non
         "maïze",
         "rye",
     ]  # " wheat " begins with a blank
-    _psql(server, "UPDATE maps.parcels SET nr = nr WHERE crop = 'bow'")  # moves the row to the table's end
+    server.cluster.psql("UPDATE maps.parcels SET nr = nr WHERE crop = 'bow'")  # moves the row to the table's end
     again, _ = read(server.path(), tmp_path, "maps.parcels", attributes=["crop"])
     assert again["tags"].tolist() == first["tags"].tolist() and again.geometry.equals(first.geometry)
-
-
-def _psql(server: Server, sql: str) -> None:
-    environment = {"PATH": os.environ["PATH"], "PGPASSWORD": PASSWORD}
-    command = [_programs()["psql"], "-h", str(server.folder), "-U", "maps", "-d", "postgres", "-c", sql]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
 def test_views_and_geography(server: Server, tmp_path: Path) -> None:

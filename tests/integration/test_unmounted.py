@@ -12,7 +12,7 @@ import pytest
 from conftest import SOUTH_BOX, config_of
 from harness import ROOT
 from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.settings import CropSettings, MaskSettings, SearchSettings, parsed
+from tilewright.config.settings import CropSettings, MaskSettings, SearchSettings, parsed, parsed_access
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
 from tilewright.stages.cells import make_cells
@@ -45,7 +45,7 @@ def config(disk: Path, scenes: int) -> DatasetConfig:
 
 def crop(told: DatasetConfig, at: Path) -> pd.DataFrame:
     settings = parsed(CropSettings, told.settings("crop", tile=TILE, period="year"))
-    inputs = [at / name for name in ("cells.parquet", "scenes.parquet", "masks.parquet")]
+    inputs = at / "cells.parquet", at / "scenes.parquet", None, at / "masks.parquet"
     make_crop(*inputs, settings, at / "patches.zarr.zip", at / "selection.parquet", at / "t.json")
     return pd.read_parquet(at / "selection.parquet")
 
@@ -53,7 +53,8 @@ def crop(told: DatasetConfig, at: Path) -> pd.DataFrame:
 def test_a_disk_that_is_not_there_is_an_error_whatever_is_kept(disk: Path, tmp_path: Path):
     one, three = config(disk, 1), config(disk, 3)
     make_cells(TILE, parsed(CellsSettings, one.settings("cells", tile=TILE)), tmp_path / "cells.parquet")
-    make_search(parsed(SearchSettings, one.settings("search", tile=TILE, period="year")), tmp_path / "scenes.parquet")
+    search = parsed(SearchSettings, one.settings("search", tile=TILE, period="year"))
+    make_search(search, tmp_path / "scenes.parquet", parsed_access(one.access))
     told = parsed(MaskSettings, one.settings("mask", tile=TILE))
     make_mask(
         tmp_path / "cells.parquet", tmp_path / "scenes.parquet", told, tmp_path / "masks.parquet", tmp_path / "m.json"

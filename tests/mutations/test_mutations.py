@@ -5,6 +5,8 @@ The end of the test run prints which check noticed which fault.
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ import truth
 from conftest import NORTH_BOX, WATERMARKS, WORLD, config_of
 from harness import ROOT, write_aoi
 from inprocess import build
-from tilewright.catalog import radiometry
+from tilewright.catalog import Acquisition, radiometry
+from tilewright.config.simulated import Simulate
+from tilewright.cropping import filling
+from tilewright.cropping.filling import Filling
 from tilewright.imagery import ImageryReader
 from tilewright.imagery.scatter import Patches
 from tilewright.simulate import World
@@ -65,15 +70,15 @@ def half_a_pixel(patch: Patch) -> None:
 def swapped_bands(patch: Patch) -> None:
     """B03 and B04 are read from each other's asset."""
     other = {"B03": "B04", "B04": "B03"}
-    real = crop.scene_asset
-    patch.setattr(crop, "scene_asset", lambda scene, band: real(scene, other.get(band, band)))
+    real = Acquisition.assets
+    patch.setattr(Acquisition, "assets", lambda self, band: real(self, other.get(band, band)))
 
 
 def doubled_offset(patch: Patch) -> None:
     """raster:bands' −0.1 is taken off pixels that are harmonised already."""
     from tilewright.catalog import scene
 
-    patch.setattr(scene, "dn_offset", lambda *_: (-1000, "raster:bands"))
+    patch.setattr(scene, "decide", lambda *_: radiometry.Decision(-1000, "raster:bands"))
 
 
 def missing_offset(patch: Patch) -> None:
@@ -116,8 +121,8 @@ def labels_x_for_y(patch: Patch) -> None:
 
 def pixels_x_for_y(patch: Patch) -> None:
     """x and y of the patches are exchanged."""
-    real = crop.encode
-    patch.setattr(crop, "encode", lambda data, packing: real(np.ascontiguousarray(data.T), packing))
+    real = filling.encode
+    patch.setattr(filling, "encode", lambda data, packing: real(np.ascontiguousarray(data.T), packing))
 
 
 def leaked_cell(patch: Patch) -> None:
@@ -158,14 +163,13 @@ def scl_off_by_one_when_counted(patch: Patch) -> None:
 
 def another_scenes_pixels(patch: Patch) -> None:
     """A scene's bands come from another scene of the tile."""
-    real = crop.scene_asset
-    seen: dict[str, Any] = {}
+    real = Filling._mosaic
+    seen: dict[str, Acquisition] = {}
 
-    def confused(scene: Any, band: str) -> Any:
-        first = seen.setdefault(band, scene)
-        return real(first, band)
+    def confused(self: Any, one: Acquisition, layer: Any, cells: np.ndarray) -> Any:
+        return real(self, seen.setdefault(layer.band, one), layer, cells)
 
-    patch.setattr(crop, "scene_asset", confused)
+    patch.setattr(Filling, "_mosaic", confused)
 
 
 MUTATIONS: tuple[Callable[[Patch], None], ...] = (
@@ -174,20 +178,55 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
 )  # fmt: skip
 
 
-def cases(folder: Path, world: Path, watermarks: Path, raw: bool) -> list[tuple[truth.Case, Any]]:
+class Remembered(World):
+    """A world that works out what it holds once: no fault is in it, so all of them are judged by the same truth."""
+
+    def __init__(self, settings: Simulate) -> None:
+        super().__init__(settings)
+        self.window, self.scl = cache(self.window), cache(self.scl)
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """The files of a landscape and of a watermarked world, and what is in them."""
+
+    plain: Path
+    marks: Path
+    in_plain: World
+    in_marks: World
+
+
+@pytest.fixture(scope="module")
+def worlds(world: Path, watermarks: Path) -> Iterator[Worlds]:
+    """Both worlds; while they live, label pixels of the same ground are rasterised slowly but once."""
+    known: dict[tuple[Any, ...], np.ndarray] = {}
+    slow_labels = truth.slow_labels
+
+    def remembered(features: Any, ontology: Any, row: Any, slack: float = 0.0) -> np.ndarray:
+        key = (row["epsg"], row["ulx"], row["uly"], row["size_m"], slack, *[geometry.wkb for *_, geometry in features])
+        if key not in known:
+            known[key] = slow_labels(features, ontology, row, slack)
+        return known[key]
+
+    with Patch.context() as patch:
+        patch.setattr(truth, "slow_labels", remembered)
+        yield Worlds(world, watermarks, Remembered(WORLD), Remembered(WATERMARKS))
+
+
+def cases(folder: Path, worlds: Worlds, raw: bool) -> list[tuple[truth.Case, Any]]:
     """A landscape and a watermarked world, each with its checks; `raw`: also the landscape with the offset still in."""
     aoi = write_aoi(folder / "aoi.geojson", (NORTH_BOX[0], 41.985, 12.0, 42.015))
-    landscape = config_of(world, aoi)
+    landscape = config_of(worlds.plain, aoi)
     by_tile = {"by": "tile", "min_tiles": 1}
-    watermarked = {**config_of(watermarks, aoi), "mask": {"max_bad": 0.25}, "split": by_tile}
+    watermarked = {**config_of(worlds.marks, aoi), "mask": {"max_bad": 0.25}, "split": by_tile}
     found = [
-        (truth.Case(build(landscape, folder / "plain"), landscape, World(WORLD)), truth.LANDSCAPE_CHECKS),
-        (truth.Case(build(watermarked, folder / "marks"), watermarked, World(WATERMARKS)), truth.WATERMARK_CHECKS),
+        (truth.Case(build(landscape, folder / "plain"), landscape, worlds.in_plain), truth.LANDSCAPE_CHECKS),
+        (truth.Case(build(watermarked, folder / "marks"), watermarked, worlds.in_marks), truth.WATERMARK_CHECKS),
     ]
     if raw:
-        unharmonised = {**landscape, "provider": as_raw(world, folder / "raw.json")}
+        unharmonised = {**landscape, "provider": as_raw(worlds.plain, folder / "raw.json")}
         results = build(unharmonised, folder / "raw", RawReader())
-        found.append((truth.Case(results, landscape, World(WORLD)), truth.LANDSCAPE_CHECKS))
+        found.append((truth.Case(results, landscape, worlds.in_plain), truth.LANDSCAPE_CHECKS))
     return found
 
 
@@ -215,16 +254,16 @@ def noticed(found: list[tuple[truth.Case, Any]]) -> list[str]:
     return failed
 
 
-def test_without_a_fault_every_check_passes(tmp_path: Path, world: Path, watermarks: Path):
-    assert not noticed(cases(tmp_path, world, watermarks, raw=True))
+def test_without_a_fault_every_check_passes(tmp_path: Path, worlds: Worlds):
+    assert not noticed(cases(tmp_path, worlds, raw=True))
 
 
 @pytest.mark.parametrize("fault", MUTATIONS, ids=lambda fault: fault.__name__)
-def test_fault_is_noticed(fault, tmp_path: Path, world: Path, watermarks: Path, monkeypatch: Patch, record_property):
+def test_fault_is_noticed(fault, tmp_path: Path, worlds: Worlds, monkeypatch: Patch, record_property):
     with monkeypatch.context() as patch:
         fault(patch)
         try:
-            built = cases(tmp_path, world, watermarks, raw=fault is missing_offset)
+            built = cases(tmp_path, worlds, raw=fault is missing_offset)
         except Exception as error:
             pytest.fail(f"the fault broke the build instead of the data: {error!r}")
     checks = noticed(built)

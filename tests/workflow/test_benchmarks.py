@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pyproj import Transformer
 
 from harness import ROOT
 
@@ -14,6 +16,8 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import label_world  # noqa: E402
 import measure  # noqa: E402
+import radar_truth  # noqa: E402
+import radar_world  # noqa: E402
 import serve  # noqa: E402
 import table  # noqa: E402
 import world as bench_world  # noqa: E402
@@ -48,6 +52,38 @@ def test_the_whole_way_and_crop_are_measured(data: Path):
     kept = json.loads((BENCHMARKS / "results" / "end_to_end-quick.json").read_text())
     assert set(kept["ways"]["clusters, 40 ms"]["tilewright"]["steps"]) == {"cells", "search", "mask", "crop", "group"}
     assert kept["crop"]["rows"][0]["cells"] == 121
+
+
+def test_radar_is_compared_and_looked_for_where_it_is(tmp_path: Path):
+    quick("radar.py", "--data", str(tmp_path))
+    kept = json.loads((BENCHMARKS / "results" / "radar-quick.json").read_text())
+    rows = {row["reader"]: row for row in kept["tables"]["clustered"]}
+    ours, whole = rows["tilewright sigma0"], rows["reproject whole grid, TPS, sigma0"]
+    assert ours["off px: worst"] < 0.05
+    assert 0.6 < whole["median"] < 0.8 and whole["worst but ½"] < 0.3, "a point is the corner of its pixel to GDAL"
+    assert ours["mean"] == pytest.approx(whole["mean"], rel=0.03)
+    assert {"tilewright gamma0", "rasterio windows"} <= {row["reader"] for row in kept["tables"]["rtc"]}
+
+
+def test_places_of_the_swath_are_found_again():
+    swath = radar_world.of_size(quick=False).swath
+    row, column = np.array([0.5, 8350.0, 16_699.5]), np.array([25_499.5, 3.0, 12_000.0])
+    to = Transformer.from_crs(4326, bench_world.EPSG, always_xy=True)
+    found = swath.find(*to.transform(*swath.place(row, column)))
+    assert np.abs(np.stack(found) - [row, column]).max() < 1e-5
+
+
+def test_a_reader_that_looks_elsewhere_is_told_how_far():
+    swath = radar_world.of_size(quick=True).swath
+    cells = radar_world.of_size(quick=True).tile.dense()
+    told = {"epsg": bench_world.EPSG, "grid": (0, 0, 0), "step": 10, "side": 192, "cells": cells, "threads": 1, "whole": False, "samples": None}
+    job = radar_truth.Job({**told, "href": "", "calibration": "", "quantity": "dn", "options": {}, "file": "", "blocks": []})
+    at = np.arange(job.side)[radar_truth.SAMPLE] + 0.5
+    row, column = swath.find(*radar_truth.places(job, at))
+    looked = radar_world.ramp(row - 0.5 + 0.3) ** 2, radar_world.ramp(column - 0.5 - 0.4) ** 2
+    found = radar_truth.off(job, swath, *looked, half=0.0)
+    assert found["worst"] == pytest.approx(0.5, abs=1e-6) and found["median"] == pytest.approx(0.5, abs=1e-6)
+    assert radar_truth.off(job, swath, *looked, half=0.4)["but"] == pytest.approx(0.7, abs=1e-6)
 
 
 def test_labels_are_compared_and_burn_the_same_pixels(tmp_path: Path):

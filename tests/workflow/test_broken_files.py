@@ -21,14 +21,19 @@ def asset_spoiled(key: str, how: str) -> Callable[[Items, Path], object]:
     return edit
 
 
-def unharmonised(items: Items, _: Path) -> None:
+def untold(items: Items, folder: Path) -> None:
+    """Neither the flag nor, under cloud everywhere, the pixels say whether the offset is applied."""
     items[-1]["properties"] |= {"earthsearch:boa_offset_applied": False, "s2:processing_baseline": "05.09"}
+    asset = items[-1]["assets"]["scl"]
+    asset["href"] = shutil.copy(asset["href"], str(folder / "cloudy.tif"))
+    with rasterio.open(asset["href"], "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.write(np.full((1, *file.shape), 9, np.uint8))
 
 
 # name: (what is wrong with the newest item, the reason that selection.parquet must give for it in every cell)
 SCENES: dict[str, tuple[Callable[[Items, Path], object], str]] = {
-    "item without assets": (lambda items, _: items[-1].update(assets={}), "item lists none of the collection's assets"),
-    "item with null for assets": (lambda items, _: items[-1].update(assets=None), "item lists none of the collection's assets"),
+    "item without assets": (lambda items, _: items[-1].update(assets={}), "item lists none of the collection's assets with a usable grid"),
+    "item with null for assets": (lambda items, _: items[-1].update(assets=None), "item lists none of the collection's assets with a usable grid"),
     "SCL not listed": (lambda items, _: items[-1]["assets"].pop("scl"), "broken: the item lists no usable SCL asset"),
     "SCL without a grid": (lambda items, _: items[-1]["assets"]["scl"].pop("proj:transform"), "broken: the item lists no usable SCL asset"),
     "SCL without a href": (lambda items, _: items[-1]["assets"]["scl"].pop("href"), "broken: the item lists no usable SCL asset"),
@@ -40,7 +45,7 @@ SCENES: dict[str, tuple[Callable[[Items, Path], object], str]] = {
     "band file truncated": (asset_spoiled("swir16", "truncated"), "broken: B11 is corrupt"),
     "band file corrupt": (asset_spoiled("blue", "corrupt"), "broken: B02 is corrupt"),
     "band file of words": (asset_spoiled("blue", "wordy"), "broken: B02 is corrupt"),
-    "offset that cannot be told": (unharmonised, "offset unresolved: boa_offset_applied is not true at baseline 05.09"),
+    "offset that cannot be told": (untold, "offset unresolved: boa_offset_applied is false at baseline 05.09; its pixels do not tell"),
     "id with a path": (lambda items, _: items[-1].update(id="../../S2B_35JQG"), "id is not safe to use in paths"),
 }  # fmt: skip
 
@@ -91,7 +96,7 @@ def test_an_empty_period_and_a_cloudy_one_are_recorded_and_the_dataset_is_built(
 def test_a_dataset_without_a_single_scene_is_built_and_says_so(chain: Chain):
     chain.project.edited(periods=[{**PERIOD, "start": "2010-01-01", "end": "2010-12-31"}])
     chain.well("cells", "search")
-    assert f"tile {TILE} has no scene from 2010-01-01 to 2010-12-31" in chain.told
+    assert f"tile {TILE} has no scene of s2_l2a from 2010-01-01 to 2010-12-31" in chain.told
     chain.well("mask", "crop", "source", "features", "labels", "group", "zone", "index")
     statistics = chain.statistics()
     assert statistics["cells"]["total"] > 0 == statistics["cells"]["with_imagery"] == statistics["patches"]

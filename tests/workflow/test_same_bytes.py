@@ -7,61 +7,67 @@ from pathlib import Path
 import pytest
 
 from conftest import SOUTH_BOX
-from harness import Project, write_aoi
+from harness import Project, digests, write_aoi
+from inprocess import build
 
 
-def test_one_core_and_four(project: Project, built: Project):
+def test_one_tile_alone_on_one_core_and_the_rest_on_four(project: Project, built: Project):
+    """`built` made all tiles on two cores, in Snakemake's own order."""
+    tile = "tiles/35JQG"
+    ran = project.run(f"results/small/{tile}/series.zarr.zip", cores=1).jobs
+    assert ran == {"cells": 1, "search": 2, "mask": 2, "crop": 2, "group": 1}
+    alone = project.digests(tile)
+    assert f"{tile}/series.zarr.zip" in alone
+    assert alone == {name: digest for name, digest in built.digests(tile).items() if name in alone}
     project.run(cores=4)
-    four = project.digests()
-    one = Project(project.directory.parent / "one", project.config)
-    one.run(cores=1)
-    assert four == one.digests() == built.digests()
-
-
-def test_tiles_in_another_order_and_one_alone(project: Project, built: Project):
-    for tile in ("35JQG", "32TQM"):
-        for name in ("series.zarr.zip", "labels.zarr.zip"):
-            project.run(f"results/small/tiles/{tile}/{name}")
-        alone = project.digests(f"tiles/{tile}")
-        assert alone and alone == {name: digest for name, digest in built.digests().items() if name in alone}
+    assert project.digests() == built.digests()
 
 
 def test_a_larger_aoi_leaves_a_tile_as_it_was(tmp_path: Path, built: Project):
-    project = Project(tmp_path / "work", built.config)
-    project.edited(aoi={"file": write_aoi(tmp_path / "aoi.geojson", SOUTH_BOX)})
-    project.run()
-    small = project.digests("tiles")
+    aoi = write_aoi(tmp_path / "aoi.geojson", SOUTH_BOX)
+    small = digests(build({**built.config, "aoi": {"file": aoi}}, tmp_path), "tiles")
     assert small
     assert small == {name: digest for name, digest in built.digests("tiles").items() if name in small}
 
 
-def test_the_order_of_the_catalog_and_of_the_bands_does_not_matter(
-    tmp_path: Path, world: Path, project: Project, built: Project
-):
+def test_the_order_of_the_catalog_and_of_the_bands_does_not_matter(tmp_path: Path, world: Path, built: Project):
     catalog = json.loads((world / "catalog.json").read_text())
     for item in catalog["features"]:
         for asset in item["assets"].values():
             asset["href"] = str(world / asset["href"])
     random.Random(3).shuffle(catalog["features"])
     (tmp_path / "shuffled.json").write_text(json.dumps(catalog))
-    bands = list(reversed(project.config["collections"]["s2_l2a"]["bands"]))
-    project.edited(
-        provider={"like": "simulated", "path": str(tmp_path / "shuffled.json")},
-        collections={"s2_l2a": {"bands": bands}},
-    )
-    project.run("results/small/tiles/33TTG/series.zarr.zip")
-    name = "tiles/33TTG/series.zarr.zip"
-    assert project.digests()[name] == built.digests()[name]
+    bands = list(reversed(built.config["collections"]["s2_l2a"]["bands"]))
+    shuffled = {
+        **built.config,
+        "provider": {"like": "simulated", "path": str(tmp_path / "shuffled.json")},
+        "collections": {"s2_l2a": {"bands": bands}},
+    }
+    made, expected = digests(build(shuffled, tmp_path), "tiles"), built.digests("tiles")
+    # scenes.parquet says where each file is, and that is written otherwise here
+    assert made.keys() == expected.keys()
+    assert {name for name in made if made[name] != expected[name]} <= {
+        name for name in made if name.endswith("scenes.parquet")
+    }
+
+
+@pytest.fixture(scope="module")
+def southern(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One tile's dataset, never disturbed."""
+    folder = tmp_path_factory.mktemp("southern")
+    aoi = write_aoi(folder / "aoi.geojson", SOUTH_BOX)
+    made = Project(folder / "work", {**built.config, "aoi": {"file": aoi}})
+    made.run()
+    return made
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_at_a_random_moment_it_recovers_to_the_same_bytes(seed: int, project: Project, built: Project):
-    moment = random.Random(seed)
-    kills = 0
-    for _ in range(2):
-        kills += project.kill_after(moment.uniform(2.5, 11))
+def test_killed_at_a_random_moment_it_recovers_to_the_same_bytes(seed: int, tmp_path: Path, southern: Project):
+    project, moment = Project(tmp_path / "work", southern.config), random.Random(seed)
+    for first, last in ((1, 7), (1, 6)):  # of 14 jobs
+        killed = project.kill_in_job(moment.randint(first, last), moment.uniform(0, 1.5))
+        assert killed, "the kill came too late to mean anything"
         project.unlock()
-    assert kills == 2, "the kills came too late to mean anything"
     project.run()
-    assert project.digests() == built.digests()
-    assert project.run().jobs == {}
+    assert project.digests() == southern.digests() and project.leftovers() == []
+    assert project.run(options=("--dry-run",)).planned == {}

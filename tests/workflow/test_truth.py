@@ -8,6 +8,7 @@ import pytest
 import truth
 from conftest import NORTH_BOX, SOUTH_BOX, WATERMARKS, WORLD, config_of
 from harness import Project, write_aoi
+from inprocess import build
 from tilewright.simulate import World
 
 
@@ -21,9 +22,8 @@ def marked(watermarks: Path, tmp_path_factory: pytest.TempPathFactory) -> truth.
     folder = tmp_path_factory.mktemp("marked")
     config = config_of(watermarks, write_aoi(folder / "aoi.geojson", NORTH_BOX, SOUTH_BOX))
     # watermarks are as bright as they come: the intensity filter is off
-    project = Project(folder / "work", {**config, "mask": {"max_bad": 0.25}})
-    project.run()
-    return truth.Case(project.results, project.config, World(WATERMARKS))
+    config = {**config, "mask": {"max_bad": 0.25}}
+    return truth.Case(build(config, folder), config, World(WATERMARKS))
 
 
 @pytest.mark.parametrize("check", truth.LANDSCAPE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
