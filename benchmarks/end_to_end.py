@@ -34,13 +34,6 @@ OURS, SNAKEMAKE, S2CUBE, RSLEARN = "tilewright", "tilewright, by snakemake", "s2
 THREADS = 2
 
 
-class Catalog(StacServer):
-    """The stand-in, whose items already say where their files are."""
-
-    def served(self) -> list[dict[str, Any]]:
-        return self.items
-
-
 @dataclass(frozen=True)
 class Way:
     """One run of a tool from search to files."""
@@ -68,7 +61,7 @@ class Bench:
     """Where things are: the world, the servers, the environments, a folder for outputs."""
 
     def __init__(
-        self, world: World, data: Path, server: serve.Server | None, catalog: Catalog | None, scratch: Path
+        self, world: World, data: Path, server: serve.Server | None, catalog: StacServer | None, scratch: Path
     ) -> None:
         self.world, self.data, self.server, self.catalog, self.scratch = world, data, server, catalog, scratch
         self.layout, self.far = "clusters", False
@@ -368,7 +361,7 @@ def main() -> None:
         if why and not told.quick:
             raise SystemExit("the whole way needs the server")
         server = None if why else stack.enter_context(serve.serving(world.folder, scratch / "nginx"))
-        catalog = None if why else stack.enter_context(Catalog(world.items(), world.folder))
+        catalog = None if why else stack.enter_context(StacServer(world.items(), world.folder))
         bench = Bench(world, told.data, server, catalog, scratch)
         ways: dict[str, dict[str, dict[str, Any]]] = {}
         if told.only != "crop":

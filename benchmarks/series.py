@@ -34,7 +34,7 @@ def dense(quick: bool, cells: int) -> list[np.ndarray]:
 
 def simulated(cells: int) -> list[np.ndarray]:
     """Of the landscape, seasons and clouds that tilewright simulates."""
-    from tilewright.config.model import Simulate, Site
+    from tilewright.config.simulated import Simulate, Site
     from tilewright.simulate import World
     from tilewright.simulate.mgrs import frame
 

@@ -16,7 +16,7 @@ def asks(job: Job) -> list[Ask]:
         for band, step in job.bands.items():
             side = job.side_m // step
             place = (float(step), 0.0, float(job.ulx), 0.0, float(-step), float(job.uly))
-            asset = Asset(item["id"], band, job.href(scene, band), job.epsg, place, (side, side))
+            asset = Asset(item["id"], "s2_l2a", band, job.href(scene, band), job.epsg, place, (side, side))
             found.append(Ask(asset, Boxes(job.epsg, step, job.side(band), ulx, uly), job.dtype(band)))
     return found
 
