@@ -198,7 +198,7 @@ def write_patches(
             for cell, pair in zip(each.cells, each.pairs, strict=True)
         }
         lacking = [(cell, f"S2_{date}") for cell in ids for date in dates if (cell, f"S2_{date}") not in there]
-        rows += [{"collection": name, "cell_id": cell, "scene_id": "", "pair_of": pair, "status": "missing", "reason": f"no {name} within 3 days"} for cell, pair in lacking]  # fmt: skip
+        rows += [{"collection": name, "cell_id": cell, "scene_id": "", "pair_of": pair, "status": "missing", "reason": f"no {name} that serves within 3 days"} for cell, pair in lacking]  # fmt: skip
         rows += [{"collection": name, "cell_id": cell, "scene_id": "far", "pair_of": pair, "status": "refused", "reason": "nodata"} for cell, pair in lacking[:2]]  # fmt: skip
     write_table(pd.DataFrame(rows), folder / "selection.parquet", {"rule": {"period": period}})
     return folder / "patches.zarr.zip"

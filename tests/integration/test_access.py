@@ -242,8 +242,13 @@ def test_the_collections_corrections_come_first_and_the_mirror_need_not_be_liste
     assert "bucket 'wrong' is not among" in refused("s3://wrong/B02.tif", unlisted)
 
 
-def test_messages_name_the_mirror_without_its_password(server: RangeServer, caplog: pytest.LogCaptureFixture):
-    mirror = f"http://me:hidden@{server.address}/"
+def test_messages_name_the_mirror_without_its_password(
+    server: RangeServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    mirror = f"http://me:${{MIRROR_PASSWORD}}@{server.address}/"
+    unset = refused("https://a.org/B02.tif", access("a.org", rewrite={"https://a.org/": mirror}))
+    assert "variable MIRROR_PASSWORD of the environment is not set" in unset
+    monkeypatch.setenv("MIRROR_PASSWORD", "hidden")
     server.put(FILE, Fault("status", 503))
     with caplog.at_level(logging.DEBUG):
         message = refused("https://a.org/B02.tif", access("a.org", rewrite={"https://a.org/": mirror}))

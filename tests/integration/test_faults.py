@@ -248,6 +248,24 @@ def test_jpeg_2000_that_is_truncated_or_no_more_is_broken(server: RangeServer, f
             by_reader(Ask(GRID.asset(tmp_path / "big.jp2"), ask(other).boxes, np.dtype("uint16")))
 
 
+@pytest.mark.parametrize("remote", [True, False])
+def test_a_gdal_without_the_driver_breaks_no_scene(
+    remote: bool, server: RangeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Some packages of GDAL come without JPEG 2000; every Level-1C scene would be recorded as corrupt for good."""
+    import rasterio
+
+    asked = ask(server, "/big.jp2")
+    if not remote:
+        asked = Ask(GRID.asset(folder / "big.jp2"), asked.boxes, np.dtype("uint16"))
+    there = rasterio.Env.drivers
+    monkeypatch.setattr(
+        rasterio.Env, "drivers", lambda self: {k: v for k, v in there(self).items() if k != "JP2OpenJPEG"}
+    )
+    with pytest.raises(TilewrightError, match=r"big\.jp2 is not read: GDAL has no driver JP2OpenJPEG here: install it"):
+        by_reader(asked)
+
+
 def _copy(at: Path, folder: Path) -> Path:
     at.parent.mkdir(parents=True, exist_ok=True)
     at.write_bytes((folder / "B02.tif").read_bytes())

@@ -110,7 +110,9 @@ def test_keys_of_a_url_go_with_every_request_and_into_no_message_or_log(
         await told(scope, receive, send)
 
     monkeypatch.setattr(server._server.config, "loaded_app", watching)
-    url = f"http://jo%40n:s3cr%2Ft@{server.address}?key=t0psecret"
+    for name, value in {"USER_OF_API": "jo@n", "PASSWORD": "s3cr/t", "KEY": "t0psecret"}.items():
+        monkeypatch.setenv(name, value)
+    url = f"http://${{USER_OF_API}}:${{PASSWORD}}@{server.address}?key=${{KEY}}"
     server.faults["/search"] = Fault(503, b"no: http://x/?key=t0psecret s3cr/t s3cr%2Ft", times=3)
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("urllib3").setLevel(logging.INFO)  # as the command line has it

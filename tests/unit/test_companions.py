@@ -172,6 +172,42 @@ def test_where_the_nearest_has_no_data_the_next_nearest_serves(place: Place):
     assert np.array_equal(tree["s1_rtc/r10m/backscatter"].values[1, 0, 0], db(place.of("far", "VV", 1, "s1_rtc")))
 
 
+def test_what_lacked_data_is_not_read_again_to_find_it_so(place: Place):
+    """Nor for that reason believed where another limit or other bands would have it; the bytes are those of a first run."""
+    for name, hours in (("A", 0), ("B", 50)):
+        place.add("s2_l2a", name, hours)
+    place.add("s1_rtc", "near", 2, empty=slice(1, 2))
+    place.add("s1_rtc", "next", -5, empty=slice(1, 3))
+    place.add("s1_rtc", "far", 30)
+
+    def asked(pair: Pair, bands: list[str]) -> tuple[set[tuple[str, str]], pd.DataFrame, list[bytes]]:
+        """What was asked for of radar, the selection, and the bytes."""
+        watching = Watching()
+        settings = place.settings({"s1_rtc": pair}, 2)
+        chosen = place.crop(settings.model_copy(update={"bands": {**settings.bands, "s1_rtc": bands}}), reader=watching)
+        of_radar = {each[1:] for each in watching.asked if each[0] == "s1_rtc"}
+        return of_radar, chosen, [place.at(name).read_bytes() for name in ("patches.zarr.zip", "selection.parquet")]
+
+    both = ["VV", "VH"]
+    everything = {(name, band) for name in ("near", "next", "far") for band in both}
+    first, chosen, data = asked(Pair(), both)
+    assert first == everything and (chosen["reason"] == "nodata").any()
+    again, _, same = asked(Pair(), both)
+    assert again == set() and same == data
+    fewer, _, of_one = asked(Pair(), ["VV"])
+    assert fewer == {("near", "VV"), ("next", "VV")}, "the share without data was of two bands"
+    for pair, bands, read, served in (
+        (Pair(max_nodata=1.0), ["VV"], {("near", "VV")}, {"near", "far"}),
+        (Pair(), ["VV"], {("next", "VV")}, {"near", "far"}),  # near was kept in the run before
+    ):
+        found, chosen, data = asked(pair, bands)
+        used = chosen[(chosen["collection"] == "s1_rtc") & (chosen["status"] == "used")]
+        assert (found, set(used["scene_id"])) == (read, served)
+        place.at("patches.zarr.zip").unlink()
+        assert asked(pair, bands)[2] == data
+    assert data == of_one
+
+
 def test_a_share_without_data_may_be_allowed(place: Place):
     place.add("s2_l2a", "A", 0)
     name = place.add("s1_rtc", "R", 2)
@@ -197,7 +233,7 @@ def test_a_share_without_data_may_be_allowed(place: Place):
             assert node["band_sum"].values[cell, at] == pytest.approx(known.sum(), rel=1e-12)
             assert node["band_sum_of_squares"].values[cell, at] == pytest.approx((known**2).sum(), rel=1e-12)
     assert rows(place.crop(place.settings({"s1_rtc": Pair(max_nodata=0.2)})), "s1_rtc")[1] == (
-        "c0", "", "A", "missing", "no s1_rtc within 3 days",
+        "c0", "", "A", "missing", "no s1_rtc that serves within 3 days",
     )  # fmt: skip
 
 
@@ -224,7 +260,7 @@ def test_a_companion_that_must_be_there_refuses_the_scene(place: Place):
     place.add("s1_rtc", "of-new", 242, empty=slice(0, 1))
     must = place.settings({"s1_rtc": Pair(required=True)})
     chosen = place.crop(must)
-    no = "no s1_rtc within 3 days"
+    no = "no s1_rtc that serves within 3 days"
     assert rows(chosen, "s2_l2a") == [
         ("c0", "new", "", "refused", no), ("c0", "old", "", "used", ""),
         ("c1", "new", "", "used", ""), ("c1", "old", "", "unneeded", ""),
@@ -246,7 +282,7 @@ def test_cells_without_companion_have_no_dates(place: Place):
     place.add("s1_rtc", "R", 1, empty=slice(1, 3))
     settings = place.settings(L1C | RTC)
     chosen = place.crop(settings)
-    no_radar = [(f"c{cell}", "", "A", "missing", "no s1_rtc within 3 days") for cell in (1, 2)]
+    no_radar = [(f"c{cell}", "", "A", "missing", "no s1_rtc that serves within 3 days") for cell in (1, 2)]
     assert [row for row in rows(chosen, "s1_rtc") if row[3] == "missing"] == no_radar
     no_level1 = [(f"c{cell}", "", "A", "missing", "no s2_l1c of the datatake") for cell in range(CELLS)]
     assert rows(chosen, "s2_l1c") == no_level1
@@ -368,7 +404,7 @@ def test_another_quantity_is_read_anew_and_never_mixed(place: Place):
     assert about["quantities"] == {"s2_l2a": "dn", "s1_rtc": "gamma0_db"}
     for quantity, kept in (("gamma0_db", True), ("dn", False)):
         told = {"s2_l2a": "dn", "s1_rtc": quantity}
-        previous = PreviousPatches(place.at("patches.zarr.zip"), about["made_by"], SIZE_M, told)
+        previous = PreviousPatches(place.at("patches.zarr.zip"), about["made_by"], SIZE_M, told, about["bands"])
         assert (previous.get("s1_rtc", "c1", "digest-R", "VV") is not None) == kept
         assert previous.get("s2_l2a", "c1", "digest-A", "B02") is not None
 

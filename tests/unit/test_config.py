@@ -346,6 +346,50 @@ def test_a_provider_without_a_place(provider: dict[str, Any], told: str, tmp_pat
         load_providers(load_config(edited(provider="mine")), project_with(tmp_path, mine=provider))
 
 
+SECRET = "holds a password or key, which logs and the report would show"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"url": "http://me:hidden@a.org/stac"}, f"url: {SECRET}"),
+        ({"url": "http://hidden@a.org/stac"}, f"url: {SECRET}"),
+        ({"url": "http://a.org/stac?lang=${LANG}&key=hidden"}, f"url: {SECRET}"),
+        ({"url": "http://a.org/stac?hidden"}, f"url: {SECRET}"),
+        ({"url": "a.org/stac"}, "url: is no address: write https://"),
+        ({"access": {"rewrite": {"https://a.org/": "https://me:hidden@m.org/"}}}, f"access.rewrite: {SECRET}"),
+        ({"access": {"rewrite": {"https://a.org/": "https://m.org/?sig=hidden"}}}, "access.rewrite: what stands for https://a.org/ has a query"),
+        ({"access": {"rewrite": {"": "/mirror"}}}, "access.rewrite: an empty prefix"),
+        ({"access": {"hosts": ["https://hidden@a.org/x?hidden"]}}, "access.hosts: 'a.org/x' is no host: write it as"),
+        ({"access": {"hosts": ["*.a.org"]}}, "access.hosts: '*.a.org' is no host"),
+        ({"access": {"hosts": ["ftp://a.org"]}}, "access.hosts: 'ftp://a.org' is no host"),
+        ({"access": {"buckets": {"b": {"endpoint": "a.org"}}}}, "access.buckets.b: endpoint: is no address"),
+        ({"access": {"buckets": {"b": {"endpoint": "https://hidden@a.org"}}}}, "access.buckets.b: endpoint: can hold no user or key"),
+        ({"access": {"buckets": {"b": {"unsigned": True, "requester_pays": True}}}}, "access.buckets.b: unsigned and requester_pays"),
+        ({"filter": {"by": "query", "values": ["MGRS-{grid}"]}}, "collections.s2_l2a.filter.values: 'MGRS-{grid}' spells no tile: write {tile}"),
+        ({"filter": {"by": "query", "values": ["MGRS"]}}, "collections.s2_l2a.filter.values: 'MGRS' spells no tile"),
+        ({"filter": {"by": "cql2", "values": ["MGRS-{tile"]}}, "collections.s2_l2a.filter.values: 'MGRS-{tile' spells no tile"),
+        ({"assets": {"B99": "b"}}, "collections.s2_l2a.assets.B99: no band of it; use B01"),
+        ({"assets": {"B03": "blue"}}, "collections.s2_l2a.assets: blue cannot be B02 and B03"),
+    ],
+)  # fmt: skip
+def test_a_provider_that_makes_no_sense(changes: dict[str, Any], told: str, tmp_path: Path):
+    held = {name: changes.pop(name) for name in ("filter", "assets") if name in changes}
+    said = {"like": "base", **changes, "collections": {"s2_l2a": held}}
+    with pytest.raises(TilewrightError) as raised:
+        load_providers(load_config(edited(provider=said)), project_with(tmp_path, base=BASE))
+    assert f"provider base: {told}" in str(raised.value) and "hidden" not in str(raised.value)
+
+
+def test_passwords_and_keys_are_variables_of_the_environment(tmp_path: Path):
+    said = {
+        "like": "base", "url": "https://me:${API_PASSWORD}@a.org/stac?key=${API_KEY}",
+        "access": {"hosts": ["a.org", "http://[::1]:80"], "rewrite": {"s3://a/": "https://${USER}@m.org/", "s3://b/": "../a#b?"}},
+    }  # fmt: skip
+    made = load_providers(load_config(edited(provider=said)), project_with(tmp_path, base=BASE))["s2_l2a"]
+    assert made.url == said["url"] and made.access.rewrite == said["access"]["rewrite"]
+
+
 def test_an_ontology_is_a_name_or_a_path(root: Path, tmp_path: Path):
     assert ontology_path("opensentinelmap", root).resolve() == root / "config" / "ontologies" / "opensentinelmap.yaml"
     (tmp_path / "mine.yaml").write_text("a: 1")

@@ -1,5 +1,9 @@
 """What crop decides without pixels, and what it makes of them: footprints, decibels, amplitudes."""
 
+import hashlib
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 import shapely
 
 from tilewright.cropping.footprints import held_by
-from tilewright.cropping.values import from_power
+from tilewright.cropping.values import from_power, log10
 
 # -- footprints -------------------------------------------------------------------------------------------------------
 
@@ -52,3 +56,26 @@ def test_power_becomes_decibels_and_what_has_none_no_data(quantity: Any):
 def test_amplitudes_come_back_exactly():
     dn = np.arange(65536, dtype=np.float32)
     assert np.array_equal(from_power(dn * dn, "dn"), dn)
+
+
+def test_logarithms_are_as_exact_as_numbers_can_be():
+    random = np.random.default_rng(5)
+    values = np.concatenate([2.0 ** random.uniform(-149, 128, 100_000), random.uniform(0.5, 2, 100_000)])
+    assert np.allclose(log10(values), np.log10(values), rtol=5e-16, atol=5e-17)
+    assert log10(2.0 ** np.array([-2, 0, 1])).tolist() == [-2 * np.log10(2), 0, np.log10(2)]
+
+
+_DIGEST = """
+import hashlib, numpy as np
+from tilewright.cropping.values import log10
+print(hashlib.sha256(log10(np.random.default_rng(6).uniform(1e-5, 10, 300_000)).tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("without", ["X86_V4 AVX512_ICL AVX512_SPR", "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"])
+def test_logarithms_have_the_same_bits_on_other_processors(without: str):
+    """numpy as on a processor that lacks these features; where this one lacks them too nothing is told."""
+    environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": without}
+    found = subprocess.run([sys.executable, "-c", _DIGEST], env=environment, capture_output=True, text=True, check=True)
+    here = log10(np.random.default_rng(6).uniform(1e-5, 10, 300_000)).tobytes()
+    assert found.stdout.strip() == hashlib.sha256(here).hexdigest()

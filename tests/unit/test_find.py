@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +176,19 @@ def test_a_file_of_several_collections_is_told_apart(tmp_path: Path):
     )
     with pytest.raises(TilewrightError, match=r"holds no item of collection sentinel-1-grd \(it has: sentinel-2-l2a\)"):
         found(written(items[:12], tmp_path / "optical.parquet"))
+
+
+def test_items_that_name_no_tile_are_not_taken_for_none(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    nameless = [optical(f"S2-{day}", date(2021, 7, day), **{"grid:code": None, "my:tile": "32TNT"}) for day in (1, 2)]
+    told = (
+        r"2 items of sentinel-2-l2a name no tile, such as S2-1: say under the provider's collections.s2_l2a.fields.tile"
+    )
+    with pytest.raises(TilewrightError, match=told):
+        found(written(nameless, tmp_path / "items.json"), "s2_l2a")
+    assert found(tmp_path / "items.json", "s2_l2a", end=date(2021, 6, 30)) == [], "other days are no concern"
+    named = optical("S2-3", date(2021, 7, 3))
+    assert [item["id"] for item in found(written([*nameless, named], tmp_path / "some.json"), "s2_l2a")] == ["S2-3"]
+    assert re.search(told, caplog.text)
 
 
 def test_nulls_say_nothing_however_deep(tmp_path: Path):

@@ -68,8 +68,9 @@ def scenes(items: list[Item], **changes: Any) -> pd.DataFrame:
 
 
 def dataset(
-    folder: Path, found: dict[str, pd.DataFrame], used: list[str], companions: pd.DataFrame | None = None
-) -> Path:
+    folder: Path, found: dict[str, pd.DataFrame], used: list[str], companions: pd.DataFrame | None = None,
+    searched: dict[str, Any] | None = None,
+) -> Path:  # fmt: skip
     """What of a dataset freeze reads: a table of scenes for each period, of one tile."""
     rows = gpd.GeoDataFrame({"cell_id": ["a"]}, geometry=[shapely.box(9, 46, 10, 47)], crs=4326)
     collections = {"s2_l2a": {}} | ({} if companions is None else {"s1_grd": {}})
@@ -79,7 +80,7 @@ def dataset(
         write_table(table, at / "scenes.parquet", {})
         whose = [*(("s2_l2a", each) for each in table["scene_id"])]
         if companions is not None:
-            write_table(companions, at / "companions.parquet", {})
+            write_table(companions, at / "companions.parquet", searched or {})
             whose += [("s1_grd", each) for each in companions["scene_id"]]
         chosen = pd.DataFrame(whose, columns=["collection", "scene_id"])
         chosen["status"] = ["used" if each in used else "refused" for each in chosen["scene_id"]]
@@ -199,6 +200,56 @@ def test_no_signature_gets_in(work: Path):
     found = by_id(Path("frozen.parquet"))["one"]
     assert "secret" not in json.dumps(found, default=str)
     assert json.loads(found["properties"][FROZEN_ITEM])["assets"]["blue"]["href"] == "https://a.org/one.tif"
+
+
+def test_a_collection_that_was_searched_in_vain_is_not_one_that_nobody_asked_for(work: Path):
+    items = [item("one", 3)]
+    touch(items)
+    told = {"collections": {"s1_grd": "sentinel-1-grd"}, "spans": {"s1_grd": ["2020-01-01", "2020-12-31"]}}
+    make_freeze(dataset(work / "results/d", {"p": scenes(items)}, [], scenes([]), told), Path("frozen.parquet"))
+    year = (date(2020, 1, 1), date(2020, 12, 31))
+    assert find_items(provider("frozen.parquet"), "s1_grd", tile(TILE), *year) == []
+    assert [each["id"] for each in find_items(provider("frozen.parquet"), "s2_l2a", tile(TILE), *year)] == ["one"]
+    missing = r"holds no item of collection sentinel-1-rtc \(it has: sentinel-1-grd, sentinel-2-l2a\)"
+    with pytest.raises(TilewrightError, match=missing):
+        local_items(Path("frozen.parquet"), "sentinel-1-rtc", *DAYS)
+
+
+def test_what_a_frozen_catalog_was_not_asked_for_is_an_error_and_not_nothing(work: Path):
+    items = [item("one", 3)]
+    touch(items)
+    results = dataset(work / "results/d", {"p": scenes(items), "q": scenes(items), "r": scenes(items)}, [])
+    spans = {"p": ["2020-01-01", "2020-06-30"], "q": ["2020-07-01", "2020-12-31"], "r": ["2022-01-01", "2022-12-31"]}
+    for period, span in spans.items():
+        told = {"collections": {"s2_l2a": "sentinel-2-l2a"}, "spans": {"s2_l2a": span}}
+        write_table(scenes(items), results / "tiles" / TILE / period / "scenes.parquet", told)
+    make_freeze(results, Path("frozen.parquet"))
+    frozen = provider("frozen.parquet")
+    assert len(find_items(frozen, "s2_l2a", tile(TILE), date(2020, 2, 1), date(2020, 12, 31))) == 1
+    assert find_items(frozen, "s2_l2a", tile(TILE), date(2022, 2, 1), date(2022, 2, 1)) == []
+    for start, end, lacking in (
+        (date(2019, 12, 31), date(2020, 6, 30), "2019-12-31"), (date(2020, 6, 1), date(2021, 6, 1), "2021-01-01"),
+        (date(2022, 1, 1), date(2023, 1, 1), "2023-01-01"),
+    ):  # fmt: skip
+        with pytest.raises(
+            TilewrightError, match=f"searches of other days of sentinel-2-l2a than .* without {lacking}: "
+        ):
+            find_items(frozen, "s2_l2a", tile(TILE), start, end)
+    with pytest.raises(TilewrightError, match="searches of other tiles than 32TPT: "):
+        find_items(frozen, "s2_l2a", tile("32TPT"), date(2020, 2, 1), date(2020, 3, 1))
+
+
+def test_a_file_url_with_percents_is_the_path_that_it_means(work: Path):
+    made = item("one", 3)
+    folder = work / "with blanks"
+    for name, asset in made["assets"].items():
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.tif").write_bytes(b"x")
+        asset["href"] = f"file://{str(folder).replace(' ', '%20')}/{name}.tif"
+    (work / "elsewhere").mkdir()
+    make_freeze(dataset(work / "results/d", {"p": scenes([made])}, []), Path("elsewhere/frozen.parquet"))
+    (found,) = local_items(Path("elsewhere/frozen.parquet"), "sentinel-2-l2a", *DAYS)
+    assert found["assets"]["blue"]["href"] == "with blanks/blue.tif"
 
 
 def test_what_cannot_be_frozen_is_told(work: Path):

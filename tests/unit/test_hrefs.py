@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilewright.catalog.assets import shown
-from tilewright.catalog.hrefs import refusal, rewritten
+from tilewright.catalog.hrefs import refusal, rewritten, told_by_environment
 from tilewright.catalog.scene import read_scene
 from tilewright.config.provider import Access, CollectionAccess, ProviderCollection
+from tilewright.imagery.access import opened_at
 
 HOSTS = ["tiles.example.org", "mirror.example.org:8443", "http://localhost:8000"]
 ACCESS = Access.model_validate({"hosts": HOSTS, "buckets": {"imagery": {}}})
@@ -229,3 +230,16 @@ def test_an_id_that_could_lead_elsewhere_as_a_path_is_refused(name: str):
     }  # fmt: skip
     scene = read_scene("s2_l2a", item, ProviderCollection.model_validate(COLLECTION), ACCESS, local=False)
     assert scene.refused == "id is not safe to use in paths"
+
+
+def test_variables_of_the_environment_are_for_the_providers_own_addresses_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MIRROR_PASSWORD", "a/b@c d")
+    assert told_by_environment("https://me:${MIRROR_PASSWORD}@m.org/$x/{y}") == "https://me:a%2Fb%40c%20d@m.org/$x/{y}"
+    with pytest.raises(LookupError, match="variable NO_SUCH of the environment is not set"):
+        told_by_environment("https://${NO_SUCH}@m.org/")
+    # a catalog's href that names one is left as it is
+    mirror = Access(hosts=["a.org"], rewrite={"https://a.org/": "https://${MIRROR_PASSWORD}@m.org/"})
+    opened = opened_at(
+        "https://a.org/${MIRROR_PASSWORD}.tif", CollectionAccess(access=mirror, format="tiff", local=False)
+    )
+    assert opened == "https://a%2Fb%40c%20d@m.org/${MIRROR_PASSWORD}.tif"

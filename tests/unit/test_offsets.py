@@ -282,13 +282,31 @@ def test_between_the_windows_pixels_say_nothing(name: str, value: int, offset: i
     assert judge({name: np.full(ENOUGH, value)}).offset == offset
 
 
+def test_haze_does_not_make_harmonised_pixels_raw(tmp_path: Path):
+    """All vegetation is as bright in B04 as raw vegetation; a hundredth of the scene is bare ground in shadow."""
+    classes = np.full_like(MIXED, 4)
+    shadow = np.zeros(classes.shape, bool)
+    shadow[:: classes.shape[0] // 4, ::4] = True
+    classes[shadow] = 2
+    item = item_in(tmp_path, classes, False, {"s2:processing_baseline": "04.00", **OFF}, NONE, KEYS)
+    for band in ("B04", "B12"):
+        with rasterio.open(tmp_path / f"{band}.tif", "r+") as file:
+            dark = shadow.repeat(file.height // classes.shape[0], 0).repeat(file.width // classes.shape[1], 1)
+            low, high = (1150, 1400) if band == "B04" else (1500, 2000)
+            haze = np.random.default_rng(1).integers(low, high, dark.shape)
+            file.write(np.where(dark, 1100 if band == "B04" else 300, haze).astype(np.uint16), 1)
+    scene = settled(item, "earth-search-l2a")
+    assert "its pixels contradict each other (vegetation in B04: lower quartile 1" in scene.refused
+    assert scene.refused.endswith("; darkest 0.1 % of all in B12: 300)")
+
+
 def test_a_look_reads_little(tmp_path: Path):
     item = item_in(tmp_path, MIXED, True, {"s2:processing_baseline": "04.00", **OFF}, NONE, KEYS)
     collection = ProviderCollection.model_validate({"id": "x", "assets": KEYS, "radiometry": "earth-search-l2a"})
     reader = ImageryReader()
     scene = look(read_scene("s2_l2a", item, collection, Access(), local=True), reader)
     assert "raw by its pixels (vegetation in B04: lower quartile 1" in scene.radiometry
-    assert reader.traffic.assets == 3, "SCL, B04, B12"
+    assert reader.traffic.assets == 4, "SCL, B04, B12, and of a raw scene B12 all over"
 
 
 @pytest.mark.parametrize("band", ["SCL", "B04", "B12"])

@@ -142,9 +142,9 @@ def test_the_reach_ends_with_the_day_it_names_itself_included():
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        ({}, "no s1_grd within 3 days"),
-        ({"nearest_days": 1}, "no s1_grd within 1 day"),
-        ({"nearest_days": 0.5, "orbit": "ascending"}, "no ascending s1_grd within 0.5 days"),
+        ({}, "no s1_grd that serves within 3 days"),
+        ({"nearest_days": 1}, "no s1_grd that serves within 1 day"),
+        ({"nearest_days": 0.5, "orbit": "ascending"}, "no ascending s1_grd that serves within 0.5 days"),
     ],
 )
 def test_the_words_say_what_was_looked_for(pair: dict, words: str):

@@ -102,8 +102,8 @@ def test_the_page_tells_of_each_collection(paired: Path, page: Page):
         "39 patches", "26 of s1_grd", "26 of s2_l1c", "Paired with it s1_grd from there: VV, VH at 10 m (sigma nought on the ellipsoid, dB)",
         "s1_grd for 13 dates of cells", "early s1_grd 3 1 13 13 nodata: 2", "late s2_l1c 2 0 0 13 nodata: 2",
         "s1_grd as it is s1_grd is so", "s1_grd refused its pixels do not tell 2", "s1_grd 6 2 0 offset unresolved: 2",
-        "Imagery: s2_l2a", "Imagery: s1_grd, s2_l1c", "Provider there", "Earth Engine's COPERNICUS/S1_GRD", "Bands of s1_grd: mean",
-        "Bands of s2_l1c that were not asked for: B01", "Imagery other than s2_l2a, s1_grd and s2_l1c",
+        "Imagery: s2_l2a", "Imagery: s2_l1c, s1_grd", "Provider there", "Earth Engine's COPERNICUS/S1_GRD", "Bands of s1_grd: mean",
+        "Bands of s2_l1c that were not asked for: B01", "Imagery other than s2_l2a, s2_l1c and s1_grd",
     ):  # fmt: skip
         assert words in page.text, words
     assert "Bands of s1_grd that were not asked for" not in page.text

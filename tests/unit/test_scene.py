@@ -134,8 +134,8 @@ def test_the_processing_baseline(properties: dict[str, Any], baseline: str):
 @pytest.mark.parametrize(
     ("name", "properties", "datatake"),
     [
-        ("x", {"s2:datatake_id": "GS2A_20230815T095031_042547_N05.09"}, "GS2A_20230815T095031_042547"),
-        ("x", {"eopf:datatake_id": "GS2C_20260527T014651_008996_N05.12"}, "GS2C_20260527T014651_008996"),
+        ("x", {"s2:datatake_id": "GS2A_20230815T095031_042547_N05.09"}, "GS2A_20230815T095031"),
+        ("x", {"eopf:datatake_id": "GS2C_20260527T014651_008996_N05.12"}, "GS2C_20260527T014651"),
         ("x", {"s2:product_uri": f"{PRODUCT}.SAFE"}, "GS2A_20190212T192651"),
         ("S2A_MSIL2A_20190101T000001_R116_T59VPE_20201007T214658", {}, "GS2A_20190101T000001"),
         ("S1A_IW_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13", {"s1:datatake_id": "302867"}, "S1A_049F13"),
@@ -266,6 +266,13 @@ def test_a_scene_survives_the_table():
     assert scenes[1].refused == "offset unresolved: the item names no processing baseline"
 
 
+def test_nonsense_that_json_allows_is_stored_all_the_same(tmp_path: Path):
+    nonsense = with_properties(eo__cloud_cover=10**400, sat__relative_orbit=10**400, platform="\ud800")
+    scenes = [read(nonsense), read({**ITEM, "id": "a\ud800"}), read({**ITEM, "id": "a" * 201})]
+    scene_table(scenes).to_parquet(tmp_path / "scenes.parquet")
+    assert [scene.refused for scene in scenes] == ["", *["id is not safe to use in paths"] * 2]
+
+
 def test_the_digest_changes_with_the_content_and_not_with_the_place():
     own = read(ITEM).digest
     moved = copy.deepcopy(ITEM)
@@ -278,6 +285,18 @@ def test_the_digest_changes_with_the_content_and_not_with_the_place():
         with_asset(file__checksum="1220ab"), with_asset(proj__shape=[10, 10]), with_properties(tilewright__world="other"),
     ]  # fmt: skip
     assert len({own, *(read(item).digest for item in changes)}) == 1 + len(changes)
+
+
+def test_the_digest_changes_with_the_asset_that_a_band_is_taken_from():
+    """Or a provider's file that is corrected would leave the wrong band's patches in place."""
+    other = copy.deepcopy(ITEM)
+    other["assets"]["red"] = copy.deepcopy(ITEM["assets"]["green"])
+    corrected = COLLECTION.model_copy(update={"assets": {**COLLECTION.assets, "B03": "red"}})
+    assert read(other, collection=corrected).digest != read(other).digest
+    for name in ("green", "red"):
+        other["assets"][name]["href"] = f"a/{name}.xml"
+    calibrated = RADAR.model_copy(update={"calibration": {"VV": "red"}})
+    assert read(other, "s1_grd", calibrated).digest != read(other, "s1_grd", RADAR).digest
 
 
 def test_files_that_changed_in_place_are_told_by_their_size(tmp_path: Path):

@@ -123,7 +123,7 @@ def test_only_what_the_catalog_does_not_tell_is_looked_at(contradictions: Path, 
     assert {scene for scene, _, _ in reader.read_of} == unsaid and len(unsaid) < len(items)
     assert {band for _, band, _ in reader.read_of} == {"SCL", "B04", "B12"}
     for _, band, boxes in reader.read_of:
-        assert 1 <= boxes <= (25 if band == "SCL" else 4)
+        assert 1 <= boxes <= (4 if band == "B04" else 25)
 
 
 def test_where_the_catalog_tells_everything_no_pixel_is_read(contradictions: Path, root: Path, tmp_path: Path):
@@ -162,6 +162,30 @@ def test_imagery_that_stays_unreachable_fails_the_search_and_names_the_tile(
     with pytest.raises(TilewrightError, match="tile 35JQG: unreachable"):
         search(contradictions / "catalog.json", root, tmp_path / "scenes.parquet", Down())
     assert not (tmp_path / "scenes.parquet").exists()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_imagery_that_is_gone_as_a_whole_fails_the_search(left: int, root: Path, tmp_path: Path):
+    """A mirror that is misspelt: what is written here would stay, also when the mirror is mended."""
+    make_world(SETTINGS, tmp_path)
+    looked_at = [
+        each
+        for each in search(tmp_path / "catalog.json", root, tmp_path / "whole.parquet")
+        if "pixels" in each.radiometry
+    ]
+    assert len(looked_at) > 2
+    for scene in looked_at[left:]:
+        (tmp_path / scene.scene_id / "SCL.tif").unlink()
+    if left == 0:
+        with pytest.raises(
+            TilewrightError, match=rf"tile 35JQG: none of {len(looked_at)} scenes .* \(SCL is gone .*access.rewrite"
+        ):
+            search(tmp_path / "catalog.json", root, tmp_path / "scenes.parquet")
+        assert not (tmp_path / "scenes.parquet").exists()
+        return
+    found = {each.scene_id: each for each in search(tmp_path / "catalog.json", root, tmp_path / "scenes.parquet")}
+    assert "cannot be looked at" not in found[looked_at[0].scene_id].radiometry
+    assert all("cannot be looked at: SCL is gone" in found[each.scene_id].refused for each in looked_at[left:])
 
 
 def companion(day: int, key: str, **properties: Any) -> dict[str, Any]:

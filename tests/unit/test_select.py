@@ -122,7 +122,7 @@ def test_equals_the_brute_force_walk(data: st.DataObject):
     rule = Rule("33TTG", "p", seed, data.draw(st.integers(1, 4)), order, limits)
     ids = np.array([f"c{at}" for at in range(cells)], object)
     unpaired = np.full((cells, n), "", object)
-    unpaired[random.random((cells, n)) < data.draw(st.sampled_from([0.0, 0.3]))] = "no s1_grd within 3 days"
+    unpaired[random.random((cells, n)) < data.draw(st.sampled_from([0.0, 0.3]))] = "no s1_grd that serves within 3 days"
     chosen = select(Candidates(ids, table, count, bright, broken), rule, unpaired)
     assert len(chosen) == cells * n
     for at, cell in enumerate(ids):
@@ -166,11 +166,11 @@ def test_without_a_companion_that_must_be_there_the_next_scene_serves():
     candidates = Candidates(
         np.array(["c", "d"], object), scenes([0, 9], [0, 1], [False] * 2), count, np.full((2, 2), np.nan), {}
     )
-    unpaired = np.array([["", "no s1_grd within 3 days"], ["", ""]], object)
+    unpaired = np.array([["", "no s1_grd that serves within 3 days"], ["", ""]], object)
     chosen = select(candidates, Rule("33TTG", "p", 1, 1, "latest", Mask()), unpaired)
     told = [(row.cell_id, row.scene_id, row.status, row.reason) for row in chosen.itertuples()]
     assert told == [
-        ("c", "S001", "refused", "no s1_grd within 3 days"), ("c", "S000", "used", ""),
+        ("c", "S001", "refused", "no s1_grd that serves within 3 days"), ("c", "S000", "used", ""),
         ("d", "S001", "used", ""), ("d", "S000", "unneeded", ""),
     ]  # fmt: skip
 

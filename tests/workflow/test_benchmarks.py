@@ -61,7 +61,7 @@ def test_radar_is_compared_and_looked_for_where_it_is(tmp_path: Path):
     ours, whole = rows["tilewright sigma0"], rows["reproject whole grid, TPS, sigma0"]
     assert ours["off px: worst"] < 0.05
     assert 0.6 < whole["median"] < 0.8 and whole["worst but ½"] < 0.3, "a point is the corner of its pixel to GDAL"
-    assert ours["mean"] == pytest.approx(whole["mean"], rel=0.03)
+    assert ours["mean"] == pytest.approx(whole["mean"], rel=0.1), "of some cells, and of all"
     assert {"tilewright gamma0", "rasterio windows"} <= {row["reader"] for row in kept["tables"]["rtc"]}
 
 
@@ -76,8 +76,19 @@ def test_places_of_the_swath_are_found_again():
 def test_a_reader_that_looks_elsewhere_is_told_how_far():
     swath = radar_world.of_size(quick=True).swath
     cells = radar_world.of_size(quick=True).tile.dense()
-    told = {"epsg": bench_world.EPSG, "grid": (0, 0, 0), "step": 10, "side": 192, "cells": cells, "threads": 1, "whole": False, "samples": None}
-    job = radar_truth.Job({**told, "href": "", "calibration": "", "quantity": "dn", "options": {}, "file": "", "blocks": []})
+    told = {
+        "epsg": bench_world.EPSG,
+        "grid": (0, 0, 0),
+        "step": 10,
+        "side": 192,
+        "cells": cells,
+        "threads": 1,
+        "whole": False,
+        "samples": None,
+    }
+    job = radar_truth.Job(
+        {**told, "href": "", "calibration": "", "quantity": "dn", "options": {}, "file": "", "blocks": []}
+    )
     at = np.arange(job.side)[radar_truth.SAMPLE] + 0.5
     row, column = swath.find(*radar_truth.places(job, at))
     looked = radar_world.ramp(row - 0.5 + 0.3) ** 2, radar_world.ramp(column - 0.5 - 0.4) ** 2

@@ -41,7 +41,8 @@ def doubled_value(folder: Path) -> dict[str, Any]:
 
 def bandless(folder: Path) -> dict[str, Any]:
     held = {"id": "x", "assets": {"B02": "blue", "SCL": "scl"}, "radiometry": "baseline"}
-    return local(text(folder, "{}", "items.json"), collections={"s2_l2a": held})
+    whole = {"kind": "local", "path": text(folder, "{}", "items.json"), "licence": "l", "attribution": "a"}
+    return {"provider": {**whole, "collections": {"s2_l2a": held}}}
 
 
 # name: (what is wrong, what the message must say). What is wrong may need files: then a function of a folder.
@@ -107,6 +108,9 @@ CONFIGS: dict[str, tuple[dict[str, Any] | Callable[[Path], dict[str, Any]], tupl
         ("collections.s2_l1c.pair.nearest_days: says nothing here, as it is paired by its datatake",),
     ),
     "empty rewriting": (local("x", access={"rewrite": {"": "/x"}}), ("access.rewrite: an empty prefix would rewrite everything",)),
+    "mirror of a kind that is not opened": (local("x", access={"rewrite": {"s3://b/": "ftp://x/"}}), ("access.rewrite: what stands for s3://b/", "https:// or s3://")),
+    "bucket with a scheme": (local("x", access={"buckets": {"s3://b": {}}}), ("access.buckets: 's3://b' is no bucket's name",)),
+    "provider like none": ({"provider": {"path": "x.json"}}, ("provider: say what it is like, as in {like: ",)),
     "signing by nobody": (local("x", access={"sign": "me"}), ("access.sign", "planetary-computer")),
     "catalog missing": (local("nowhere.json"), ("provider: catalog nowhere.json: no such file",)),
     "simulation without a world": ({"provider": "simulated"}, ("simulate: is needed with `provider: simulated`",)),

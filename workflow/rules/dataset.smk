@@ -62,7 +62,8 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        config=DATASET.text,
+        # a function: Snakemake would take braces in a text, such as ${KEY} or MGRS-{tile}, for wildcards
+        config=lambda wildcards: DATASET.text,
         folder=dataset_folder,
         version=DATASET.version("report"),
     message:

@@ -201,7 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     zone.add_argument("--tiles", nargs="+", required=True)
     zone.add_argument("--periods", nargs="+", required=True)
     zone.add_argument("--labels", action="store_true", help="the tiles have labels")
-    zone.add_argument("--companions", action="store_true", help="the tiles have scenes of more collections than the primary")
+    zone.add_argument(
+        "--companions", action="store_true", help="the tiles have scenes of more collections than the primary"
+    )
     index = command(
         "index", _index, "merge the zones: index.parquet, splits, statistics", ["output", "statistics", "collection"]
     )
@@ -228,7 +230,7 @@ def _set_up_log(path: Path | None) -> None:
         handlers.append(logging.FileHandler(path, mode="w"))
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    for noisy in ("rasterio", "pyogrio", "fiona", "matplotlib", "fontTools"):
+    for noisy in ("rasterio", "pyogrio", "fiona", "matplotlib", "fontTools", "stac_geoparquet"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
 from tilewright.catalog.fields import item_time
-from tilewright.catalog.local import FROZEN_ITEM
+from tilewright.catalog.local import FROZEN_ITEM, SEARCHED
 from tilewright.config.bands import PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.progress import SUMMARY
@@ -41,6 +41,8 @@ _GEOMETRY: Final = ("geometry",)
 _KINDS: Final = {bool: "truth", int: "number", float: "number", dict: "object", list: "list"}
 
 Item = dict[str, Any]
+Span = tuple[str, str]
+"""First and last day, ISO 8601, both included."""
 Place = tuple[str, ...]
 """Where a value is in an item: names of fields."""
 
@@ -62,20 +64,20 @@ def make_freeze(dataset: Path, output: Path) -> None:
     """
     if output.suffix != ".parquet":
         raise TilewrightError(f"--output {output}: a frozen catalog is stac-geoparquet: let its name end in .parquet")
-    items, chosen = _found(dataset)
+    items, chosen, searched = _found(dataset)
     if not items:
         raise TilewrightError(f"{dataset}: its searches found no scene: there is nothing to freeze")
     _check_files(items)
     rows = [(_moved(item, output), name in chosen) for name, item in items.items()]
     rows.sort(key=lambda row: (str(row[0].get("collection")), item_time(row[0]), str(row[0]["id"])))
-    _write([_with_text(item, used) for item, used in rows], output)
+    _write([_with_text(item, used) for item, used in rows], searched, output)
     log.log(
         SUMMARY, "freeze: %d scenes, %d of them chosen; %.1f MB", len(rows), len(chosen), output.stat().st_size / 1e6
     )
 
 
-def _found(dataset: Path) -> tuple[dict[tuple[str, str], Item], set[tuple[str, str]]]:
-    """The items by (collection, scene), and which of them were chosen for any cell."""
+def _found(dataset: Path) -> tuple[dict[tuple[str, str], Item], set[tuple[str, str]], dict[str, Item]]:
+    """The items by (collection, scene), which of them were chosen for any cell, and what was searched."""
     about = table_metadata(dataset / "index.parquet")
     if not {"tiles", "periods", "collections"} <= set(about):
         raise TilewrightError(f"{dataset / 'index.parquet'} is of another version: run the rule index again")
@@ -83,11 +85,15 @@ def _found(dataset: Path) -> tuple[dict[tuple[str, str], Item], set[tuple[str, s
     items: dict[tuple[str, str], Item] = {}
     digests: dict[tuple[str, str], tuple[str, Path]] = {}
     chosen: set[tuple[str, str]] = set()
+    spans: dict[str, set[Span]] = {}  # of each STAC collection
     for folder in (dataset / "tiles" / tile / period for tile in about["tiles"] for period in about["periods"]):
         selection = read_table(folder / "selection.parquet", columns=["collection", "scene_id", "status"])
         selection = selection[selection["status"] == USED]
         used = set(zip(selection["collection"], selection["scene_id"], strict=True))
         for path in (folder / name for name in names):
+            search = table_metadata(path)
+            for ours, stac in search.get("collections", {}).items():
+                spans.setdefault(stac, set()).add(tuple(search["spans"][ours]))
             for row in _rows(path):
                 key = (row.collection, row.scene_id)
                 known = digests.setdefault(key, (row.digest, path))
@@ -101,7 +107,22 @@ def _found(dataset: Path) -> tuple[dict[tuple[str, str], Item], set[tuple[str, s
                 # the parts of an acquisition are chosen with the first of them
                 if not row.refused and (row.collection, row.acquisition) in used:
                     chosen.add(key)
-    return items, chosen
+    searched = {name: _collection(name, sorted(days), about["tiles"]) for name, days in sorted(spans.items())}
+    return items, chosen, searched
+
+
+def _collection(name: str, spans: list[Span], tiles: list[str]) -> Item:
+    """What was searched of a collection, as a STAC Collection: also where nothing was found, or somebody would think that nobody had looked."""
+    first, last = min(spans)[0], max(last for _, last in spans)
+    return {
+        "type": "Collection", "stac_version": "1.1.0", "id": name, "license": "other", "links": [],
+        "description": "What the searches of one dataset found in this collection, which holds more.",
+        "extent": {
+            "spatial": {"bbox": [[-180, -90, 180, 90]]},
+            "temporal": {"interval": [[f"{first}T00:00:00Z", f"{last}T23:59:59Z"]]},
+        },
+        SEARCHED: {"tiles": sorted(tiles), "days": [list(span) for span in spans]},
+    }  # fmt: skip
 
 
 def _rows(path: Path) -> Iterator[Any]:
@@ -114,8 +135,8 @@ def _local(href: object) -> str | None:
     """The path of a local href."""
     if not isinstance(href, str):
         return None
-    if href.startswith("file://"):
-        return href.removeprefix("file://")
+    if href.startswith("file:"):
+        return unquote(urlsplit(href).path)  # of URLs alone percents are an encoding
     return None if urlsplit(href).scheme else href
 
 
@@ -150,14 +171,14 @@ def _with_text(item: Item, chosen: bool) -> Item:
     return {**item, "properties": {**item["properties"], CHOSEN: chosen, FROZEN_ITEM: text}}
 
 
-def _write(items: list[Item], output: Path) -> None:
+def _write(items: list[Item], searched: dict[str, Item], output: Path) -> None:
     import pyarrow as pa
     from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
 
     batches = parse_stac_items_to_arrow(_of_one_schema([_for_columns(item) for item in items]))
     table = pa.Table.from_batches(list(batches), schema=batches.schema)
     with replacing(output) as part:
-        to_parquet(table.to_reader(max_chunksize=_ROW_GROUP), output_path=part, compression="zstd")
+        to_parquet(table.to_reader(max_chunksize=_ROW_GROUP), part, collections=searched, compression="zstd")
 
 
 def _for_columns(item: Item) -> Item:

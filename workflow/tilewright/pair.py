@@ -12,6 +12,7 @@ from tilewright.config.bands import RADAR
 from tilewright.config.collections import Pair
 from tilewright.select import MISSING, REFUSED, USED
 
+NODATA: Final = "nodata"  # the reason of a scene whose pixels lack data in the cell
 # Columns of selection.parquet.
 COLUMNS: Final = {
     "collection": object, "cell_id": object, "scene_id": object, "pair_of": object, "rank": np.int32, "status": object,
@@ -49,7 +50,7 @@ class Companions:
             return f"no {self.collection} of the datatake"
         orbit = f"{self.pair.orbit} " if self.pair.orbit else ""
         days = self.pair.nearest_days
-        return f"no {orbit}{self.collection} within {days:g} {'day' if days == 1 else 'days'}"
+        return f"no {orbit}{self.collection} that serves within {days:g} {'day' if days == 1 else 'days'}"
 
     def refusals(self) -> np.ndarray:
         """(cell, scene) why a scene cannot serve a cell, under what is known; "" where it can.
@@ -64,7 +65,7 @@ class Companions:
                 reason[:, at] = "orbit"
             elif scene.scene_id in self.broken:
                 reason[:, at] = f"broken: {self.broken[scene.scene_id]}"
-        reason[(reason == "") & (self.nodata > self.pair.max_nodata)] = "nodata"
+        reason[(reason == "") & (self.nodata > self.pair.max_nodata)] = NODATA
         return reason
 
     def walk(self, time: pd.Timestamp, datatake: str) -> np.ndarray:

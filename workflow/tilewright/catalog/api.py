@@ -22,6 +22,7 @@ from pystac.link import Link
 from pystac_client.stac_api_io import StacApiIO
 
 from tilewright import __version__
+from tilewright.catalog.hrefs import told_by_environment
 from tilewright.catalog.slots import slot
 
 log = logging.getLogger(__name__)
@@ -114,15 +115,18 @@ class Api(StacApiIO):
         """Prepare; nothing is asked yet.
 
         Args:
-            url: root of the API, perhaps with user and password, or a key in the query.
+            url: root of the API, perhaps with user and password, or a key in the query, as variables of the environment.
             parallel: requests that all processes may have under way at the host.
             patience: PATIENCE where None.
 
         Raises:
-            ApiError: where `url` is no address.
+            ApiError: where `url` is no address, or names a variable that is not set.
         """
         super().__init__(max_retries=None)
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(told_by_environment(url))
+        except LookupError as error:
+            raise ApiError(str(error.args[0]), "set it") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ApiError(f"{shown(url)} is no address", "write the provider's url as https://<host>/<path>")
         self._scheme, self._host, self._name = parts.scheme, parts.netloc.rpartition("@")[2], parts.hostname

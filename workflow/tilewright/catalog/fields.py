@@ -21,6 +21,8 @@ _PRODUCT: Final = (
 _TILE: Final = re.compile(r"(?:^|MGRS-|_T|^T)(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?:$|[_.])")
 # S2A_MSIL2A_20230815T095031_N0509_R079_T33TWM_20230815T155057, also without the baseline
 _S2: Final = re.compile(r"(S2[A-D])_MSIL[12][AC]_(\d{8}T\d{6})_(?:N(\d{4})_)?R(\d{3})_T\w{5}_(\d{8}T\d{6})")
+# GS2A_20230815T095031_042547_N05.09: the absolute orbit says nothing that the start does not
+_STARTED: Final = re.compile(r"(GS2[A-D]_\d{8}T\d{6})_\d{6}(?:_|$)")
 # S1A_IW_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13_6FF8, also without the checksum
 _S1: Final = re.compile(r"(S1[A-D])_(\w\w)_\w{4}_\w{4}_(\d{8}T\d{6})_\d{8}T\d{6}_(\d{6})_([0-9A-F]{6})")
 
@@ -105,14 +107,16 @@ def orbit_state_of(item: dict[str, Any]) -> str:
 def datatake_of(item: dict[str, Any], fields: Fields) -> str:
     """The datatake without its baseline: all parts and reprocessings of one pass share it.
 
-    Sentinel-2: GS2A_20230815T095031_042547 (without the orbit where only a product's name tells). Sentinel-1:
-    S1A_049F13. Items of which nothing tells are datatakes of their own.
+    Sentinel-2: GS2A_20230815T095031, satellite and start, which products' names tell, too: a provider that tells only those
+    has the same datatakes as another. Sentinel-1: S1A_049F13. Items of which nothing tells are datatakes of their own.
     """
     if radar := _named(item, _S1):
         return f"{radar[1]}_{radar[5]}"
     told = str(first(item["properties"], fields.datatake) or "")
     if told.isdigit():
         return f"{platform_of(item).replace('sentinel-', 'S').upper()}_{int(told):06X}"
+    if started := _STARTED.match(told):
+        return started[1]
     if told:
         return re.sub(r"_N\d\d\.\d\d$", "", told)
     optical = _named(item, _S2)
@@ -137,7 +141,7 @@ def number(value: Any) -> float:
     """A number, NaN where it is none."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return math.nan
 
 

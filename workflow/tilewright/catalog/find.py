@@ -36,6 +36,10 @@ class _Wanted:
             return may_meet(item, self._outline)
         return item_tile(item, self._collection.fields) == self._tile.name
 
+    def nameless(self, item: Item) -> bool:
+        """Whether the item should name a tile, and names none."""
+        return self._outline is None and item_tile(item, self._collection.fields) is None
+
 
 def find_items(
     provider: Provider, key: str, tile: Tile, start: date, end: date, parallel: int | None = None
@@ -56,11 +60,11 @@ def find_items(
     wanted = _Wanted(key, collection, tile, start, end)
     source = str(provider.path) if provider.kind == "local" else _shown(str(provider.url))
     if provider.kind == "local":
-        found = local_items(Path(provider.path or ""), collection.id, start, end)
+        found = local_items(Path(provider.path or ""), collection.id, start, end, tile.name)
     else:
         found = _asked(provider, key, tile, start, end, parallel or provider.parallel, wanted)
     items: dict[str, Item] = {}
-    strangers = 0
+    strangers, nameless = 0, []
     for item in found:
         try:
             near, here = wanted.near(item), wanted.here(item)
@@ -70,8 +74,17 @@ def find_items(
                 "mend or leave out the item"
             ) from None
         strangers += near and not here
+        nameless += [str(item["id"])] if near and wanted.nameless(item) else []
         if near and here:
             items.setdefault(item["id"], _without_nulls(item))
+    if nameless:
+        told = (
+            f"{source}: {len(nameless)} items of {collection.id} name no tile, such as {min(nameless)}: say under the provider's "
+            f"collections.{key}.fields.tile which property names it"
+        )
+        if len(nameless) == strangers and not items:  # scenes that nobody can place are not the same as no scenes
+            raise TilewrightError(told)
+        log.warning("%s", told)
     if strangers and provider.kind == "api" and collection.filter is not None and key not in RADAR:
         log.warning("%s ignores the filter of tiles: %d items of other tiles came, too", source, strangers)
     return sorted(items.values(), key=lambda item: (item_time(item), item["id"]))

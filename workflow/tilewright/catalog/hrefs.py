@@ -3,12 +3,13 @@
 Search and the readers judge by the same function, so that nothing is opened that was not allowed when it was found.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from tilewright.config.provider import CollectionAccess
+from tilewright.config.provider import VARIABLE, CollectionAccess
 
 # What the name of a file of each format ends in. GDAL is told its drivers, too: a name proves nothing about a file.
 SUFFIXES: Final[dict[str, tuple[str, ...]]] = {"tiff": (".tif", ".tiff"), "jp2": (".jp2",), "xml": (".xml",)}
@@ -118,6 +119,25 @@ def rewritten(href: str, rewrite: Mapping[str, str]) -> str:
     elif _encoded(to) and not _encoded(href):
         rest = quote(rest)
     return to + rest
+
+
+def told_by_environment(address: str) -> str:
+    """A provider's own address with its variables of the environment, such as ${STAC_KEY}, filled in, percent-encoded.
+
+    Never to be called with what a catalog says: it could ask for any variable.
+
+    Raises:
+        LookupError: where a variable is not set; its text says which.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise LookupError(
+                f"the variable {found[1]} of the environment is not set, which the provider's address names"
+            )
+        return quote(os.environ[found[1]], safe="")
+
+    return VARIABLE.sub(value, address)
 
 
 def _fits(prefix: str, href: str) -> bool:

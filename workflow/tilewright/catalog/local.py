@@ -14,27 +14,34 @@ Item = dict[str, Any]
 # The property under which `tilewright freeze` keeps the raw item as JSON text: one schema of columns cannot hold the items
 # of all catalogs exactly.
 FROZEN_ITEM: Final = "tilewright:item"
+# Under this it keeps, with each collection, the tiles and spans of days that were searched: of others it knows nothing.
+SEARCHED: Final = "tilewright:searched"
 
 
-def local_items(path: Path, collection_id: str, start: date, end: date) -> list[Item]:
+def local_items(path: Path, collection_id: str, start: date, end: date, tile: str | None = None) -> list[Item]:
     """The items of one collection; of a stac-geoparquet those near the days asked for, which spares reading the others.
 
     Hrefs that are relative to the catalog are made relative to the working directory.
 
+    Args:
+        tile: for which they are asked for.
+
     Raises:
-        TilewrightError: where the file cannot be read, or holds nothing of the collection.
+        TilewrightError: where the file cannot be read, holds nothing of the collection, or was frozen from searches of other
+            tiles or days.
     """
     if not path.is_file():
         raise TilewrightError(
             f"catalog {path}: no such file; name an ItemCollection (.json) or stac-geoparquet (.parquet)"
         )
     if path.suffix == ".parquet":
-        held, others = _from_geoparquet(path, collection_id, start, end)
+        held, others = _from_geoparquet(path, collection_id, start, end, tile)
     else:
         held, others = _from_json(path, collection_id)
     if collection_id not in others:
         raise TilewrightError(
-            f"catalog {path}: holds no item of collection {collection_id} (it has: {', '.join(others) or 'no items at all'})"
+            f"catalog {path}: holds no item of collection {collection_id} (it has: {', '.join(others) or 'no items at all'}); "
+            "mend its `id` in the provider's collections"
         )
     for item in held:
         for asset in (item.get("assets") or {}).values():
@@ -65,8 +72,13 @@ def _from_json(path: Path, collection_id: str) -> tuple[list[Item], list[str]]:
     return [item for item in items if item.get("collection") == collection_id], others
 
 
-def _from_geoparquet(path: Path, collection_id: str, start: date, end: date) -> tuple[list[Item], list[str]]:
-    """As `_from_json`. The days are widened, and kept where the time is null: items are judged one by one in any case."""
+def _from_geoparquet(
+    path: Path, collection_id: str, start: date, end: date, tile: str | None
+) -> tuple[list[Item], list[str]]:
+    """As `_from_json`; collections that the file's metadata describe count as held, also where they have no item.
+
+    The days are widened, and kept where the time is null: items are judged one by one in any case.
+    """
     import pyarrow as pa
     import pyarrow.dataset as ds
     from stac_geoparquet.arrow import stac_table_to_items
@@ -86,9 +98,31 @@ def _from_geoparquet(path: Path, collection_id: str, start: date, end: date) -> 
             wanted &= ((time >= first) & (time <= last)) | time.is_null()
         table = source.to_table(filter=wanted)
         items = [_thawed(item, path) for item in stac_table_to_items(table)]
-        return items, sorted(str(name) for name in names.to_pylist())
-    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+        about = json.loads((source.schema.metadata or {}).get(b"stac-geoparquet", b"{}")).get("collections") or {}
+        _check_searched(about.get(collection_id) or {}, path, start, end, tile)
+        return items, sorted({*map(str, names.to_pylist()), *about})
+    except (pa.ArrowException, OSError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise TilewrightError(f"catalog {path}: is not stac-geoparquet ({error}); mend or replace the file") from None
+
+
+def _check_searched(collection: Item, path: Path, start: date, end: date, tile: str | None) -> None:
+    """A frozen catalog knows nothing of what its searches did not ask for: that must not look like nothing there."""
+    searched = collection.get(SEARCHED)
+    if searched is None:
+        return
+    mend = "search a catalog that has it, or freeze a dataset that has"
+    if tile is not None and tile not in searched["tiles"]:
+        raise TilewrightError(f"catalog {path}: was frozen from searches of other tiles than {tile}: {mend} this tile")
+    asked = start
+    spans = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in searched["days"]]
+    for first, last in sorted(spans):
+        if first <= asked <= last:
+            asked = last + timedelta(days=1)
+    if asked <= end:
+        raise TilewrightError(
+            f"catalog {path}: was frozen from searches of other days of {collection['id']} than {start} to {end}, without {asked}: "
+            f"{mend} these days"
+        )
 
 
 def _thawed(item: Item, path: Path) -> Item:

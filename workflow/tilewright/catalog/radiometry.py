@@ -164,6 +164,7 @@ WITNESSES: Final = (
 )
 HARMONISED_BELOW: Final = 700  # the lower quartile; raw DN are below 900 only where reflectance is below -0.01
 RAW_FLOOR: Final = 900  # the first percentile of raw pixels: among harmonised ones, however hazy, some are darker
+_DARKEST: Final = 0.1  # percent: some hundred pixels of those that are looked at
 ENOUGH: Final = 500  # pixels of a class, without which it is not heard
 
 
@@ -191,3 +192,19 @@ def judge(seen: Mapping[str, np.ndarray]) -> Decision:
         offset = verdicts.pop()
         return Decision(offset, f"{'raw' if offset else 'harmonised'} by its pixels ({told})")
     return Decision(None, f"its pixels {'contradict each other' if verdicts else 'do not tell'} ({told})")
+
+
+def confirmed(made: Decision, band: str, pixels: np.ndarray) -> Decision:
+    """That a scene is raw, unless any part of it is darker than raw pixels are.
+
+    Args:
+        pixels: DN of `band` all over the scene, of any class, 0 where there are none.
+    """
+    seen = pixels[pixels > 0]
+    if not seen.size:
+        return made
+    darkest = int(np.percentile(seen, _DARKEST, method="lower"))
+    told = f"{made.evidence.removesuffix(')')}; darkest {_DARKEST:g} % of all in {band}: {darkest})"
+    if darkest >= RAW_FLOOR:
+        return Decision(made.offset, told)
+    return Decision(None, told.replace("raw by its pixels", "its pixels contradict each other", 1))

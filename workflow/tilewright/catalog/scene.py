@@ -22,6 +22,8 @@ from tilewright.config.provider import Access, CollectionAccess, ProviderCollect
 # The simulator's items carry a digest of their world here: another world has other pixels under the same ids.
 WORLD: Final = "tilewright:world"
 AMBIGUOUS: Final = "to be looked at: "  # how the radiometry of a scene begins whose pixels may settle it
+# how the evidence of a scene begins whose files cannot be read to settle it
+UNSEEN: Final = "its pixels cannot be looked at: "
 SUPERSEDED: Final = "superseded by "  # how the refusal of a product begins whose ground another product shows better
 # Sentinel-1 modes other than interferometric wide swath have pixels of other sizes than the 10 m that we make.
 _RADAR_MODE: Final = "IW"
@@ -105,7 +107,7 @@ def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection, a
         acquisition="" if refused else scene_id,
         cloud_cover=read.number(read.first(properties, collection.fields.cloud)), dn_offset=decision.offset or 0,
         radiometry=(AMBIGUOUS if decision.look else "") + decision.evidence, refused=refused, footprint=outline,
-        assets=_text(assets), digest=_digest(item, baseline, decision.offset, assets), item=_text(_unsigned(item)),
+        assets=_text(assets), digest=_digest(item, baseline, decision.offset, assets, collection), item=_text(_unsigned(item)),
     )  # fmt: skip
 
 
@@ -164,16 +166,19 @@ def _mode_refusal(key: str, properties: Mapping[str, Any]) -> str:
     return ""
 
 
-def _digest(item: dict[str, Any], baseline: str, offset: int | None, assets: dict[str, dict[str, Any]]) -> str:
+def _digest(
+    item: dict[str, Any], baseline: str, offset: int | None, assets: dict[str, dict[str, Any]], collection: ProviderCollection
+) -> str:  # fmt: skip
     """Of all that tells one content of a scene from another: when it was made, checksums, grids, local files' sizes.
 
-    Not of where the files are: a catalog may move, and hrefs be signed anew.
+    Also of which asset is which band: a provider's file may be corrected. Not of where the files are: a catalog may
+    move, and hrefs be signed anew.
     """
     properties = item["properties"]
     made = [read.stamp(properties.get(name)) for name in ("created", "updated", "s2:generation_time")]
     grids = {
-        band: [asset["epsg"], asset["transform"], asset["shape"], local_size(asset["href"])]
-        + ([local_size(asset["calibration"])] if asset.get("calibration") else [])
+        band: [collection.assets[band], asset["epsg"], asset["transform"], asset["shape"], local_size(asset["href"])]
+        + ([collection.calibration[band], local_size(asset["calibration"])] if asset.get("calibration") else [])
         for band, asset in assets.items()
     }
     sums = {
@@ -206,9 +211,14 @@ def _text(document: Any) -> str:
 def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:
     """Scenes as the rows of `scenes.parquet`, typed also where there are none."""
     columns = [field.name for field in dataclasses.fields(Scene)]
-    table = pd.DataFrame([dataclasses.astuple(scene) for scene in scenes], columns=columns)
+    table = pd.DataFrame([tuple(map(_storable, dataclasses.astuple(scene))) for scene in scenes], columns=columns)
     kinds = {"datetime": "datetime64[us]", "relative_orbit": "int32", "dn_offset": "int32", "cloud_cover": "float64"}
     return table.astype(kinds)
+
+
+def _storable(value: Any) -> Any:
+    """A text as files can hold it: JSON may have halves of characters, which UTF-8 has not."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def scenes_of(table: pd.DataFrame) -> list[Scene]:

@@ -31,5 +31,5 @@ Box = Annotated[tuple[float, float, float, float], AfterValidator(_box)]
 
 
 def path_safe(name: str) -> bool:
-    """Whether `name` (a scene id, a tile) may become part of a path or a key: no separators, no leading dot."""
-    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) is not None and ".." not in name
+    """Whether `name` (a scene id, a tile) may become part of a path or a key: no separators, no leading dot, at most 200 characters."""
+    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", name) is not None and ".." not in name

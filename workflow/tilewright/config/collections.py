@@ -13,7 +13,7 @@ class Pair(Model):
     """How a scene of a companion collection is found for each chosen Level-2A scene of a cell."""
 
     nearest_days: float = Field(
-        3, gt=0, le=60, description="Sentinel-1: the nearest in time, at most this many days before or after (Level-1C: always the same datatake)"
+        3, gt=0, le=60, description="Sentinel-1: the nearest in time, at most this many days (up to 60) before or after (Level-1C: always the same datatake)"
     )  # fmt: skip
     orbit: Literal["ascending", "descending"] | None = Field(
         None, description="Sentinel-1: only scenes of this direction"

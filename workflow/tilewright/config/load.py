@@ -181,6 +181,10 @@ def _provider(said: str | dict[str, Any], root: Path, key: str) -> Provider:
             raise TilewrightError(f"{key}: {name!r} is not in config/providers; use one of {', '.join(known)}")
         chain.append(name)
         mapping = _merged(_yaml(path), mapping)
+    if not chain and not {"kind", "collections"} & mapping.keys():
+        raise TilewrightError(
+            f"{key}: say what it is like, as in {{like: <name of a file in config/providers>, path: <catalog>}}"
+        )
     if own_catalog:
         mapping |= {"kind": "local", "url": None}
     return validated(Provider, mapping, f"provider {chain[0]}" if chain else key)

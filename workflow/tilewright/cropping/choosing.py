@@ -15,8 +15,8 @@ from tilewright.config.bands import PRIMARY, RADAR, SCL_CLASSES
 from tilewright.config.collections import Pair
 from tilewright.cropping.footprints import held_by
 from tilewright.errors import TilewrightError
-from tilewright.pair import COLUMNS, Asked, Companions, pairs, unpaired
-from tilewright.select import COUNT_COLUMNS, USED, Candidates, Rule, select
+from tilewright.pair import COLUMNS, NODATA, Asked, Companions, pairs, unpaired
+from tilewright.select import COUNT_COLUMNS, REFUSED, USED, Candidates, Rule, select
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +155,18 @@ class Choice:
         at = int(np.flatnonzero(known.scenes["scene_id"] == scene_id)[0])
         known.nodata[cells, at] = nodata
         return bool((nodata > known.pair.max_nodata).any())
+
+    def empty(self, collection: str, chosen: pd.DataFrame) -> pd.DataFrame:
+        """What was refused for want of data in the cell, each once: cell_id, scene_id, nodata_fraction (in 64 bits)."""
+        known = self.companions[collection]
+        mine = chosen["collection"] == collection
+        told = chosen[mine & (chosen["status"] == REFUSED) & (chosen["reason"] == NODATA)]
+        told = told[["cell_id", "scene_id"]].drop_duplicates()
+        at = [
+            pd.Index(names).get_indexer(told[column])
+            for names, column in ((self.candidates.cell_id, "cell_id"), (known.scenes["scene_id"], "scene_id"))
+        ]
+        return told.assign(nodata_fraction=known.nodata[at[0], at[1]])
 
     def check_source(self, used: pd.DataFrame) -> None:
         """A scene may break; where nothing serves and most are broken, the source is not what the catalog says.

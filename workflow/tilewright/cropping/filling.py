@@ -97,6 +97,14 @@ class Filling:
             why = error.why if name == error.scene_id else f"{error.why} (part {error.scene_id})"
             raise BrokenAcquisitionError(name, why) from error
 
+    def empty(self, wanted: Wanted) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Of what is wanted, what the previous output's run read and did not keep: scene, cells, their shares without data."""
+        for one in self._acquisitions:
+            cells, name = wanted.get(one.scene_id, np.zeros(0, int)), self.layers[0].group.collection
+            shares = np.array([self._previous.empty(name, self._ids[cell], one.digest) for cell in cells.tolist()])
+            if (known := ~np.isnan(shares)).any():
+                yield one.scene_id, cells[known], shares[known]
+
     def nodata(self, scene_id: str, cells: np.ndarray) -> np.ndarray:
         """(cell,) share of pixels without data in every band, of pieces that are there.
 

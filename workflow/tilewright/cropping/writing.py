@@ -11,7 +11,7 @@ import pandas as pd
 from tilewright.catalog import Acquisition
 from tilewright.config.bands import RADAR, SCL_CLASSES
 from tilewright.select import Candidates
-from tilewright.store.patches import Layer
+from tilewright.store.patches import EMPTY, Layer, empty_of
 from tilewright.store.small import Small, Variable
 from tilewright.store.spool import Spool
 from tilewright.store.zarrzip import PASSING, StoreWriter
@@ -25,6 +25,7 @@ class Patches:
         used: the rows of selection.parquet that serve, one a patch: cell_id, scene_id, pair_of, bad_fraction, nodata_fraction.
         acquisitions: by scene_id.
         spool: holds the pieces of all of them.
+        empty: what was read and not kept, for its want of data: cell_id, scene_id, nodata_fraction; None of the primary.
     """
 
     collection: str
@@ -32,6 +33,7 @@ class Patches:
     acquisitions: Mapping[str, Acquisition]
     layers: Sequence[Layer]
     spool: Spool
+    empty: pd.DataFrame | None
 
 
 def write_patches(
@@ -55,6 +57,15 @@ def _write(store: StoreWriter, part: Patches, candidates: Candidates, size_m: in
     counts = np.array([part.spool.counts(scene, np.array([cell])) for cell, scene in keys], np.int32)
     counts = counts.reshape(len(keys), len(layers), 2)
     store.small(part.collection, _coordinates(part, candidates))
+    if part.empty is not None:
+        digests = [part.acquisitions[scene].digest for scene in part.empty["scene_id"]]
+        told = (
+            part.empty["cell_id"].to_numpy(object),
+            np.array(digests, object),
+            part.empty["nodata_fraction"].to_numpy(),
+        )
+        data = {name: Variable(("empty",), values) for name, values in zip(EMPTY, told, strict=True)}
+        store.small(empty_of(part.collection), Small({}, data))
     for group in dict.fromkeys(layer.group for layer in layers):
         side = group.side(size_m)
         dims = ("patch", "y", "x") if group.is_scl else ("patch", "band", "y", "x")

@@ -6,7 +6,7 @@ Search refuses scenes by the same judgement; here it is made again beside the op
 from collections.abc import Mapping
 from typing import Final
 
-from tilewright.catalog.hrefs import refusal, rewritten
+from tilewright.catalog.hrefs import refusal, rewritten, told_by_environment
 from tilewright.config.provider import CollectionAccess
 
 # GDAL would open a document that names other files (VRT, WMS, …) wherever a file's first bytes say that it is one.
@@ -25,14 +25,18 @@ def opened_at(href: str, access: CollectionAccess | None, document: bool = False
         document: whether a calibration XML is meant rather than a raster.
 
     Raises:
-        RefusedError: where it leads to nothing that is configured.
+        RefusedError: where it leads to nothing that is configured, or a password of the mirror is not set.
     """
     if access is None:
         return href
     corrected = rewritten(href, access.rewrite)
     if why := refusal(corrected, access, document):
         raise RefusedError(f"its address {why}: only what the provider's `access` lists is opened")
-    return rewritten(corrected, access.access.rewrite)
+    try:
+        mirrors = {prefix: told_by_environment(to) for prefix, to in access.access.rewrite.items()}
+    except LookupError as error:
+        raise RefusedError(str(error.args[0])) from None
+    return rewritten(corrected, mirrors)
 
 
 def drivers(access: CollectionAccess | None) -> tuple[str, ...]:

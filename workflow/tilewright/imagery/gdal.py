@@ -30,6 +30,10 @@ _ENV: Final = {
 }
 
 
+class NoDriverError(Exception):
+    """GDAL as it is installed here lacks a driver: of the file that says nothing."""
+
+
 class GdalReader:
     """Reads one ask: block by block where the boxes are on the file's grid, else through stackstac."""
 
@@ -124,8 +128,20 @@ class GdalReader:
         return self._file
 
     def _driver(self, start: memoryview) -> str:
-        """The driver, of those allowed, for what a file's first bytes say; any of them where they say nothing, to say so."""
-        return next((name for name in self._drivers if bytes(start[:16]).startswith(_STARTS[name])), self._drivers[0])
+        """The driver, of those allowed, for what a file's first bytes say; any of them where they say nothing, to say so.
+
+        Raises:
+            NoDriverError: where GDAL lacks it; its own words would be those for a damaged file.
+        """
+        import rasterio
+
+        found = next((name for name in self._drivers if bytes(start[:16]).startswith(_STARTS[name])), self._drivers[0])
+        with rasterio.Env() as environment:
+            if found not in environment.drivers():
+                raise NoDriverError(
+                    f"GDAL has no driver {found} here: install it (conda-forge: libgdal-{found.lower()})"
+                )
+        return found
 
     def _close(self) -> None:
         if self._file is not None:
@@ -167,6 +183,8 @@ class GdalReader:
 
         asset = self._ask.asset
         path = local_path(asset)
+        if isinstance(error, NoDriverError):
+            return Verdict(Evidence.REFUSED, str(error))
         if not isinstance(error, (rasterio.errors.RasterioError, RuntimeError)):
             return judge_of(asset)(error)
         if path is not None and not path.exists():

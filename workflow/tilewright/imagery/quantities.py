@@ -1,11 +1,15 @@
-"""What the numbers of Sentinel-1 patches are, in the words that stores carry."""
+"""What the numbers of Sentinel-1 patches are, in the words that stores carry.
+
+How far heights displace the ground: by height / tan(incidence angle), of 30 to 46 degrees in IW mode (Sentinel-1 Product Specification).
+"""
 
 from typing import Final
 
 _EARTH_ENGINE: Final = "Earth Engine's COPERNICUS/S1_GRD"
 _GRD: Final = (
     "Placed by the product's own ground control points, which carry the relief only as coarsely as they lie (every 10 to 20 km): no "
-    "terrain model is used, so that mountains lie up to hundreds of metres off and slopes facing the sensor are brighter. The product's "
+    "terrain model is used: ground lies off its place by 1 to 1.7 times what it rises above or falls below the heights between these "
+    "points, in high mountains more than a kilometre, and slopes facing the sensor are brighter. The product's "
     "own orbit; neither thermal noise nor border noise is removed. Resampled bilinearly in linear power. "
 )
 QUANTITY_WORDS: Final[dict[str, str]] = {

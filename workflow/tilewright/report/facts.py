@@ -9,7 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from tilewright.config.bands import PRIMARY
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.loader import Dataset
 from tilewright.split import NAMES
@@ -61,9 +61,9 @@ class Facts:
 
     @property
     def collections(self) -> dict[str, dict[str, str]]:
-        """What is known of each collection: quantity, provider, licence, attribution; the primary first."""
+        """What is known of each collection: quantity, provider, licence, attribution; in the order of `COLLECTION_BANDS`."""
         known = self.described["collections"]
-        return {name: known[name] for name in sorted(known, key=lambda name: (name != PRIMARY, name))}
+        return {name: known[name] for name in COLLECTION_BANDS if name in known}
 
     @property
     def companions(self) -> list[str]:

@@ -56,7 +56,7 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         (f"{known['cells']['total']:,}", _plural(known["cells"]["total"], "cell")),
         (f"{known['cells']['with_imagery']:,}", "with imagery"),
         (f"{known['patches']:,}", _plural(known["patches"], "patch", "patches")),
-        *((f"{each['patches']:,}", f"of {name}") for name, each in known["companions"].items()),
+        *((f"{known['companions'][name]['patches']:,}", f"of {name}") for name in facts.companions),
         (f"{tiles:,}", _plural(tiles, "tile")),
         (f"{count:,}", _plural(count, "period")),
         (size_text(facts.size_bytes), "on disk"),
@@ -88,7 +88,8 @@ def described(facts: Facts) -> str:
         about, known = facts.collections[name], facts.statistics["companions"][name]
         text += (
             f" Paired with it {name} from {about['provider']}: {_bands_text(facts, name)} ({quantity(facts, name)}), "
-            f"{known['patches']:,} patches; {known['missing']:,} dates of cells have none."
+            f"{known['patches']:,} patches; "
+            f"{format(known['missing'], ',') + ' dates of cells have none' if known['missing'] else 'every date of a cell has one'}."
         )
     if len(dated):
         text += (

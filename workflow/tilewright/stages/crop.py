@@ -55,7 +55,7 @@ def make_crop(
         choice = _choice(cell_table, found, read_table(masks), settings)
         size_m = int(cell_table["size_m"].iloc[0]) if len(cell_table) else 0
         made_by = f"{reader.version}, crop {STAGE_VERSIONS['crop']}"
-        previous = PreviousPatches(patches, made_by, size_m, settings.quantities)
+        previous = PreviousPatches(patches, made_by, size_m, settings.quantities, settings.bands)
         with ExitStack() as stack:
             fillings = {}
             for collection, of in found.items():
@@ -74,7 +74,8 @@ def make_crop(
                 filling.spool.written()
                 named = {one.scene_id: one for one in found[collection].acquisitions}
                 mine = used[used["collection"] == collection]
-                parts.append(Patches(collection, mine, named, filling.layers, filling.spool))
+                empty = None if collection == PRIMARY else choice.empty(collection, chosen)
+                parts.append(Patches(collection, mine, named, filling.layers, filling.spool, empty))
             attrs = {
                 "tile": settings.tile, "period": settings.period, "size_m": size_m, "made_by": made_by, "bands": settings.bands,
                 "quantities": settings.quantities, "settings_digest": settings_digest(settings),
@@ -144,6 +145,10 @@ def _changed(choice: Choice, collection: str, filling: Filling, used: pd.DataFra
         str(scene): np.unique([row[str(cell)] for cell in part["cell_id"]])
         for scene, part in mine.groupby("scene_id", sort=False)
     }
+    if collection != PRIMARY:
+        known = [choice.learn(collection, scene, cells, shares) for scene, cells, shares in filling.empty(wanted)]
+        if any(known):
+            return True
     try:
         filling.fill(wanted)
     except BrokenAcquisitionError as error:

@@ -57,6 +57,10 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     write_table(public, index, described)
     credits = [*_image_credits(shared["collections"]), *_label_credits(shared.get("labels", {}))]
     _write_json(collection, _collection(public, settings.dataset, figures["companions"], " ".join(credits)))
+    if len(rows) and not figures["patches"]:
+        log.warning(
+            "no cell has imagery: see selection.parquet of the tiles' periods, or the report, for what was refused and why"
+        )
     log.info("%d cells, %d patches", len(rows), figures["patches"])
 
 

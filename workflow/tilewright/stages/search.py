@@ -1,12 +1,13 @@
 """search: which scenes exist for a tile and period, frozen in `scenes.parquet` (or `companions.parquet`)."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilewright.catalog import Scene, find_items, grouped, read_scene, scene_table
-from tilewright.catalog.scene import SUPERSEDED, to_look_at
+from tilewright.catalog.scene import SUPERSEDED, UNSEEN, to_look_at
 from tilewright.config.provider import CollectionAccess
 from tilewright.config.settings import SearchSettings
 from tilewright.errors import TilewrightError
@@ -33,7 +34,7 @@ def make_search(
             requests may be under way at the API.
 
     Raises:
-        TilewrightError: where a catalog cannot be read, or imagery that must be looked at stays unreachable.
+        TilewrightError: where a catalog cannot be read, or imagery that must be looked at stays unreachable or is gone as a whole.
     """
     scenes: list[Scene] = []
     looked = 0
@@ -53,15 +54,33 @@ def make_search(
                 found = [look(scene, reader) if to_look_at(scene) else scene for scene in found]
             except TilewrightError as error:
                 raise TilewrightError(f"tile {settings.tile}: {error}") from error
+            unseen = [scene for scene in found if UNSEEN in scene.refused]
+            if len(unseen) == ambiguous >= 2:
+                # One scene may lack its files; all of them is a disk that is not mounted or a mirror that is misspelt. What is written
+                # here stays, also when the mirror is mended, so it must not say that these scenes are of no use.
+                raise TilewrightError(
+                    f"tile {settings.tile}: none of {ambiguous} scenes can be looked at, such as {unseen[0].scene_id} "
+                    f"({unseen[0].refused.partition(UNSEEN)[2]}): the imagery is not where the catalog, or the provider's "
+                    "access.rewrite, says; bring it back or mend it, then run again"
+                )
         scenes += grouped(found, collection.duplicates)
         if not found:
             log.warning("tile %s has no scene of %s from %s to %s", settings.tile, key, start, end)
+        elif all(scene.refused for scene in found):
+            reasons = Counter(scene.refused for scene in found)
+            log.warning(
+                "tile %s: every one of %d scenes of %s is refused, most of them (%d): %s", settings.tile, len(found), key,
+                max(reasons.values()), reasons.most_common(1)[0][0],
+            )  # fmt: skip
     for scene in scenes:
         if scene.refused:
             level = logging.INFO if scene.refused.startswith(SUPERSEDED) else logging.WARNING
             log.log(level, "scene %s refused: %s", scene.scene_id, scene.refused)
     spans = {key: [str(start), str(end)] for key, (start, end) in sorted(settings.spans.items())}
-    write_table(scene_table(scenes), output, {"tile": settings.tile, "spans": spans, "scenes": len(scenes)})
+    # a frozen catalog must tell a collection that was searched and has nothing here from one that it does not know
+    asked = {key: settings.providers[key].collections[key].id for key in sorted(settings.spans)}
+    about = {"tile": settings.tile, "spans": spans, "collections": asked, "scenes": len(scenes)}
+    write_table(scene_table(scenes), output, about)
     log.log(
         SUMMARY, "search %s: %d scenes, %d refused, %d looked at%s", settings.tile, len(scenes),
         sum(bool(scene.refused) for scene in scenes), looked, f"; {reader.traffic.words()}" if reader and looked else "",

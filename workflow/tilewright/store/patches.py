@@ -5,6 +5,7 @@ s2_*/r10m                    reflectance (patch, band, y, x) uint16, harmonised 
 s2_*/r20m, r60m              likewise
 s2_l2a/scl                   scl (patch, y, x) uint8
 s1_*/r10m                    backscatter (patch, band, y, x) float32, dB or amplitude, NaN no data; zeros counts no data
+s1_*/empty, s2_l1c/empty     cell_id, digest, nodata_fraction: what was read and not kept, as it lacks data in the cell
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from tilewright.store.small import Small
 from tilewright.store.zarrzip import StoreReader
 
 SCL = "SCL"
+EMPTY = ("cell_id", "digest", "nodata_fraction")  # of what was read and not kept
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,11 @@ def layers_of(collection: str, bands: list[str]) -> list[Layer]:
     return [Layer(group, at) for group in groups_of(collection, bands) for at in range(len(group.bands))]
 
 
+def empty_of(collection: str) -> str:
+    """Path of the group that says what was read of a companion and not kept."""
+    return f"{collection}/empty"
+
+
 @dataclass(frozen=True)
 class Kept:
     """One band of one patch as an earlier run encoded it, with what was counted in it."""
@@ -120,14 +127,17 @@ class Kept:
 class PreviousPatches:
     """What an earlier run of crop left in place: encoded pixels by (collection, cell, digest of the acquisition, band)."""
 
-    def __init__(self, path: Path, made_by: str, size_m: int, quantities: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, made_by: str, size_m: int, quantities: Mapping[str, str], bands: Mapping[str, list[str]]
+    ) -> None:
         """Empty where there is no such store, or one made by other code, of another cell size, or damaged.
 
-        Of a collection whose numbers were another quantity nothing is taken.
+        Of a collection whose numbers were another quantity nothing is taken, and what was empty only where its bands were `bands`.
         """
         self._rows: dict[tuple[str, str, str], int] = {}
         self._bands: dict[str, tuple[Group, int]] = {}
         self._counts: dict[str, Small] = {}
+        self._empty: dict[tuple[str, str, str], float] = {}
         self.store: StoreReader | None = None
         if not path.exists():
             return
@@ -136,13 +146,17 @@ class PreviousPatches:
             root = store.small("")
             if root.attrs.get("made_by") != made_by or root.attrs.get("size_m") != size_m:
                 return
-            for collection, bands in root.attrs["bands"].items():
+            for collection, kept in root.attrs["bands"].items():
                 if root.attrs["quantities"][collection] != quantities.get(collection):
                     continue
                 coords = store.small(collection)
                 for row, key in enumerate(zip(coords["cell_id"], coords["digest"], strict=True)):
                     self._rows[(collection, *map(str, key))] = row
-                for group in groups_of(collection, bands):
+                if collection != PRIMARY and kept == bands.get(collection):
+                    empty = store.small(empty_of(collection))
+                    for cell, digest, share in zip(*(empty[name] for name in EMPTY), strict=True):
+                        self._empty[collection, str(cell), str(digest)] = float(share)
+                for group in groups_of(collection, kept):
                     for at, band in enumerate(group.bands):
                         self._bands[f"{collection}/{band}"] = (group, at)
                     if not group.is_scl:
@@ -151,6 +165,11 @@ class PreviousPatches:
         except (TilewrightError, LookupError, AttributeError, TypeError, ValueError, OSError):
             # A damaged earlier output has nothing to reuse; this run replaces it.
             self._rows.clear()
+            self._empty.clear()
+
+    def empty(self, collection: str, cell_id: str, digest: str) -> float:
+        """The share without data of what was read and not kept for its want of data; NaN where nothing is known."""
+        return self._empty.get((collection, cell_id, digest), np.nan)
 
     def get(self, collection: str, cell_id: str, digest: str, band: str) -> Kept | None:
         """The kept pixels, or None where they must be read."""
