@@ -236,6 +236,12 @@ def test_what_gdal_reads_is_judged_by_what_the_server_said(way: str, kind: str, 
             by_reader(asked)
 
 
+def test_what_gdal_reads_outlasts_more_failures_than_it_has_tries(server: RangeServer):
+    """GDAL begins anew when one of its many requests fails: each is asked again by itself first."""
+    server.put("/big.jp2", *(Fault("status", 503, times=1, beyond=BEYOND) for _ in range(9)))
+    right(server, 9, "/big.jp2")
+
+
 def test_jpeg_2000_that_is_truncated_or_no_more_is_broken(server: RangeServer, folder: Path, tmp_path: Path):
     path = "/big.jp2"
     assert right(server, path=path).traffic.other_assets == 1

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from tilewright.imagery.patience import Evidence, Verdict, local_path, patiently
+from tilewright.imagery.patience import Evidence, Verdict, local_path, patiently, soon_again
 from tilewright.imagery.protocol import Ask, BrokenAssetError
 from tilewright.imagery.rangefile import RangeFiles
 from tilewright.imagery.scatter import Patches, lay
@@ -117,7 +117,7 @@ class GdalReader:
 
         if self._file is None and self._source is not None:
             head, size = self._source.head(_HEAD_BYTES)
-            self._remote = RangeFiles(head, size, self._source.get)
+            self._remote = RangeFiles(head, size, partial(self._range, self._source))
             self._file = rasterio.open("asset", opener=self._remote, driver=self._driver(head))
         elif self._file is None:
             path = local_path(self._ask.asset)
@@ -126,6 +126,9 @@ class GdalReader:
                 start = memoryview(file.read(16))
             self._file = rasterio.open(path.absolute(), driver=self._driver(start))
         return self._file
+
+    def _range(self, source: Source, start: int, size: int) -> memoryview:
+        return soon_again(partial(source.get, start, size), judge_of(self._ask.asset), self._traffic, self._stop)
 
     def _driver(self, start: memoryview) -> str:
         """The driver, of those allowed, for what a file's first bytes say; any of them where they say nothing, to say so.

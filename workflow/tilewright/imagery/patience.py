@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES: Final = 5
+_SOON: Final = 3
 WAIT_S = 2.0  # doubled at each try, with jitter: about half a minute in all
 
 
@@ -93,6 +94,30 @@ def patiently(
             traffic.add(retries=1)
             if evidence is Evidence.CORRUPT and local_path(asset) is not None:
                 continue  # a disk does not recover by waiting
+            if stop.wait(max(wait_s, WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))):
+                raise StoppedError from error
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def soon_again(
+    work: Callable[[], T], judge: Callable[[Exception], Verdict], traffic: Traffic, stop: threading.Event
+) -> T:
+    """Run `work`, twice more at most while its failures may pass: for one request among many of one try of `patiently`.
+
+    GDAL begins anew when one request fails: with many requests for a try, and one in ten of them failing, five tries could all fail.
+
+    Raises:
+        Exception: the last failure, as it is.
+        StoppedError: when `stop` is set meanwhile.
+    """
+    for attempt in range(1, _SOON + 1):
+        try:
+            return work()
+        except Exception as error:
+            evidence, _, wait_s = judge(error)
+            if evidence is not Evidence.PASSING or attempt == _SOON:
+                raise
+            traffic.add(retries=1)
             if stop.wait(max(wait_s, WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))):
                 raise StoppedError from error
     raise AssertionError("unreachable: the last try returns or raises")
