@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import serve
 from measure import FailedRunError, Measured, interleaved, median, run
@@ -66,6 +67,7 @@ class Bench:
         self.world, self.data, self.server, self.catalog, self.scratch = world, data, server, catalog, scratch
         self.layout, self.far = "clusters", False
         self._folders = 0
+        self.host = ""  # where this run's imagery is
 
     def folder(self) -> Path:
         """A new name for outputs."""
@@ -75,6 +77,7 @@ class Bench:
     def base(self) -> str | None:
         """URLs of this run; the catalog answers with them from now on."""
         base = self.server.base(self.far) if self.server else None
+        self.host = "{0.scheme}://{0.netloc}".format(urlsplit(base)) if base else ""
         if self.catalog:
             self.catalog.items = self.world.items(base)
         return base
@@ -97,7 +100,8 @@ class Bench:
             else {"path": str(self.world.catalog.resolve()), "kind": "local", "url": None}
         )
         return {
-            "dataset": "bench", "aoi": aoi, "provider": {"like": "earth-search", **source},
+            "dataset": "bench", "aoi": aoi,
+            "provider": {"like": "earth-search", **source, "access": {"hosts": [self.host] if self.host else []}},
             "collections": {"s2_l2a": {"bands": ["B04", "B08", "B11", "B8A"]}}, "cells": {"size_m": CELL_M},
             "periods": [
                 {"name": "spring", "start": f"{YEAR}-01-01", "end": f"{YEAR}-{dates:02}-28", "scenes": dates, "order": "latest"}

@@ -26,13 +26,13 @@ def commands(config: dict[str, Any], tile: str, period: str, folder: Path, threa
         for name in ("cells.parquet", "scenes.parquet", "masks.parquet", "patches.zarr.zip", "selection.parquet", "series.zarr.zip")
     }  # fmt: skip
     cells, scenes, masks, patches, selection, series = files.values()
-    many = ["--threads", str(threads)]
+    many, opened = ["--threads", str(threads)], ["--access", dataset.access]
     arguments = {
         "cells": ["--tile", tile, "--output", cells],
-        "search": ["--output", scenes],
-        "mask": [*many, "--cells", cells, "--scenes", scenes, "--output", masks, "--traffic", str(folder / "mask.json")],
+        "search": [*opened, "--output", scenes],
+        "mask": [*many, *opened, "--cells", cells, "--scenes", scenes, "--output", masks, "--traffic", str(folder / "mask.json")],
         "crop": [
-            *many, "--cells", cells, "--scenes", scenes, "--masks", masks, "--patches", patches, "--selection", selection,
+            *many, *opened, "--cells", cells, "--scenes", scenes, "--masks", masks, "--patches", patches, "--selection", selection,
             "--traffic", str(folder / "crop.json"),
         ],
         "group": [*many, "--cells", cells, "--patches", patches, "--output", series],
