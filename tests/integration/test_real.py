@@ -163,9 +163,13 @@ def test_the_offset_is_not_taken_off_twice(fine: Made) -> None:
     for period in fine.periods:
         scenes = fine.table(f"{period}/scenes.parquet")
         assert (scenes["dn_offset"] == 0).all() and (scenes["refused"] == "").all()
-        assert set(scenes["radiometry"]) == {"boa_offset_applied is true, baseline 05.09"}
+        assert set(scenes["radiometry"]) == {
+            "boa_offset_applied is true, baseline 05.09, the raster offset is not believed"
+        }
     told = json.loads((fine.project.results / "statistics.json").read_text())["periods"]
-    assert told["aug"]["radiometry"] == {"boa_offset_applied is true, baseline 05.09": 5}
+    assert told["aug"]["radiometry"] == {
+        "boa_offset_applied is true, baseline 05.09, the raster offset is not believed": 5
+    }
     row, _ = next(fine.trees())
     decoded: Any = tilewright.open(fine.project.results / row.series_path)
     node = decoded["s2_l2a"].isel(cell=row.series_row, time=0)

@@ -168,7 +168,7 @@ def test_open_without_keys(key: str, by: str, moto: Moto, folder: Path, monkeypa
 
 
 def test_who_pays_says_so_and_signs_it(moto: Moto, folder: Path):
-    right(folder, reader(Bucket(endpoint=moto.url, requester_pays=True, unsigned=True)))
+    right(folder, reader(Bucket(endpoint=moto.url, requester_pays=True)))
     assert moto.queries and all(query["x-amz-request-payer"] == ["requester"] for query in moto.queries)
     assert all("X-Amz-Signature" in query for query in moto.queries)
 

@@ -6,6 +6,7 @@ bytes.
 """
 
 import dataclasses
+import importlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -89,6 +90,7 @@ class ImageryReader:
 
         while True:
             while len(opening) < _OPENED_AHEAD and (following := next(upcoming, None)):
+                _import_for(following[1])
                 opening.append((following[0], fetchers.submit(self._open, following[1], stop)))
             while planned or (opening and (opening[0][1].done() or not running)):
                 if not planned:
@@ -157,3 +159,14 @@ class ImageryReader:
         works = [SpanWork(asset, span, finish, self._decoder, self.traffic, stop) for span in spans(asset)]
         found = [_Turn(at, work.size, partial(work.start, fetchers, decoders), work.results) for work in works]
         return [_Turn(at, 0, nothing, partial(finished, asset.patches.outside)), *found]
+
+
+def _import_for(ask: Ask) -> None:
+    """Import here, in the caller's thread, what opening the asset of `ask` imports in the fetchers'.
+
+    rasterio's compiled modules import one another: of several threads that import them at once some find them half made and
+    fail. What is imported once is there for all; most asks need none of it, and it takes a third of a second.
+    """
+    if ask.quantity != "pixels":
+        importlib.import_module("rasterio.control")
+        importlib.import_module("pyproj")
