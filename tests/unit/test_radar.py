@@ -1,5 +1,8 @@
 """Sentinel-1 on the cells' grid: where each pixel is, what it is worth in dB, and where there is no data."""
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -315,3 +318,34 @@ def test_a_broken_calibration_breaks_the_scene(text: str | None, grd: Path, tmp_
         xml.write_text(text)
     with pytest.raises(BrokenAssetError, match=r"VV is (gone|corrupt)"):
         by_reader(ask(grd, boxes_at(FLAT, 32632, MANY), "sigma0", calibration=xml))
+
+
+FRESH = """
+import pickle, sys, threading
+
+class Watch:
+    by = set()
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] == "rasterio":
+            cls.by.add(threading.current_thread().name)
+
+sys.meta_path.insert(0, Watch)
+with open(sys.argv[1], "rb") as file:
+    asks = pickle.load(file)
+from tilewright.imagery import ImageryReader
+assert "rasterio" not in sys.modules
+for _ in ImageryReader(2).read(asks, lambda *_: None):
+    pass
+print(*sorted(Watch.by))
+"""
+
+
+def test_rasterio_is_imported_by_one_thread(tmp_path: Path):
+    """Of several that import it at once some find its compiled modules half made, and fail: seen in one run of four."""
+    path = write_grd(tmp_path / "a.tif", FLAT, 32632, around(PLACES), speckle)
+    (tmp_path / "asks").write_bytes(pickle.dumps([ask(path, boxes_at(FLAT, 32632, [place])) for place in PLACES]))
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(tmp_path / "asks")], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["MainThread"]), done.stderr[-2000:]
