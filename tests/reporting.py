@@ -19,8 +19,8 @@ import labelsets
 from handmade import small_of
 from tilewright.config.bands import SCL_CLASSES
 from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.model import Shares
 from tilewright.config.settings import GroupSettings, IndexSettings, Origin
+from tilewright.config.splits import Shares
 from tilewright.report import make_report
 from tilewright.report.drawing import Frame
 from tilewright.stages.cells import make_cells

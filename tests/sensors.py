@@ -17,8 +17,8 @@ from rasterio.transform import Affine
 
 from tilewright.catalog import Scene, scene_table
 from tilewright.config.bands import COLLECTION_BANDS, RADAR
+from tilewright.config.choice import Mask
 from tilewright.config.collections import QUANTITIES, Pair
-from tilewright.config.model import Mask
 from tilewright.config.settings import CropSettings, GroupSettings, MaskSettings, Origin
 from tilewright.imagery import Ask, ImageryReader
 from tilewright.stages.crop import make_crop

@@ -11,7 +11,7 @@ import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tilewright.config.model import Aoi
+from tilewright.config.area import Aoi
 from tilewright.errors import TilewrightError
 from tilewright.grid import cells_of, inside, load_aoi, tile, tiles
 

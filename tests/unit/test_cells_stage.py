@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.model import Activity, Water
+from tilewright.config.cells import Activity, Water
 from tilewright.errors import TilewrightError
 from tilewright.grid import cells_of, tile
 from tilewright.grid.rasters import cells_meeting

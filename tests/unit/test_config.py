@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilewright.config.base import path_safe
+from tilewright.config.choice import Span
 from tilewright.config.load import load_config, load_providers, ontology_path
-from tilewright.config.model import Span
 from tilewright.config.settings import CropSettings, limits, parsed, text
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tilewright.config.model import Intensity, Mask
+from tilewright.config.choice import Intensity, Mask
 from tilewright.select import Candidates, Rule, select, shuffled_by_month
 
 PIXELS = 2304

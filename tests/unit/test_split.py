@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tilewright.config.model import Shares
 from tilewright.config.settings import IndexSettings
+from tilewright.config.splits import Shares
 from tilewright.split import split
 
 

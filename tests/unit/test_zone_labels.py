@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import handmade
 import labelsets
 from labelsets import ABOUT, CELLS, arrays_of
-from tilewright.config.model import Shares
 from tilewright.config.settings import IndexSettings
+from tilewright.config.splits import Shares
 from tilewright.stages.index import make_index
 from tilewright.stages.zone import TileFiles, make_zone
 from tilewright.statistics import joint_box, label_statistics

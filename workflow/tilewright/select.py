@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import CLOUD, NO_DATA, SCL_CLASSES, SHADOW, SNOW
-from tilewright.config.model import Mask, Order
+from tilewright.config.choice import Mask, Order
 from tilewright.draw import draw
 
 # What a row of selection.parquet can say of a (cell, scene).

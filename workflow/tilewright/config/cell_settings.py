@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tilewright.config.base import Model
-from tilewright.config.model import Activity, Water
+from tilewright.config.cells import Activity, Water
 
 
 class CellsSettings(Model):

@@ -15,9 +15,11 @@ from pydantic import Field, TypeAdapter
 
 from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.config.base import Model
+from tilewright.config.choice import Mask, Order, Period
 from tilewright.config.collections import Pair, Quantity
-from tilewright.config.model import Config, Mask, Order, Period, Shares
+from tilewright.config.model import Config
 from tilewright.config.provider import Bucket, CollectionAccess, Provider
+from tilewright.config.splits import Shares
 from tilewright.errors import TilewrightError
 
 # Raised by hand when a stage's meaning changes; tests/unit/test_versions.py compares each with a hash of the stage's

@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from tilewright.config.model import Aoi
+from tilewright.config.area import Aoi
 from tilewright.errors import TilewrightError
 from tilewright.grid.cells import CellTable
 from tilewright.grid.mgrs import SIDE_M, TileTable, tile, tiles

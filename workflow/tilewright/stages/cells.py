@@ -11,8 +11,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from tilewright.config.area import Aoi
 from tilewright.config.cell_settings import CellsSettings, clip_digest
-from tilewright.config.model import Activity, Aoi, Water
+from tilewright.config.cells import Activity, Water
 from tilewright.errors import TilewrightError
 from tilewright.grid import CellTable, Tile, cells_of, inside, load_aoi
 from tilewright.grid import tile as tile_named
