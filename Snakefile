@@ -20,6 +20,7 @@ include: "workflow/rules/scenes.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/imagery.smk"
 include: "workflow/rules/dataset.smk"
+include: "workflow/rules/export.smk"
 
 
 rule all:
@@ -29,3 +30,4 @@ rule all:
         statistics=f"{RESULTS}/statistics.json",
         collection=f"{RESULTS}/collection.json",
         report=f"{RESULTS}/report.html",
+        exports=[f"{RESULTS}/exports/{layout}/README.md" for layout in DATASET.layouts],

@@ -17,6 +17,7 @@ except TilewrightError as error:
 RESULTS = f"results/{DATASET.name}"
 TILE = f"{RESULTS}/tiles/{{tile}}"
 PERIOD = f"{TILE}/{{period}}"
+EXPORT = f"{RESULTS}/exports/{{layout}}"
 LOGS = f"logs/{DATASET.name}"
 BENCHMARKS = f"benchmarks/results/jobs/{DATASET.name}"
 ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
@@ -49,6 +50,7 @@ wildcard_constraints:
     tile=r"\d\d[C-X][A-Z]{2}",
     period="|".join(DATASET.periods),
     zone=r"\d\d[NS]",
+    layout="|".join(DATASET.layouts) or "none",
     label_set="|".join(DATASET.label_sets) or "none",
     source="|".join(sorted({*DATASET.sources.values(), *DATASET.asked.values()})) or "none",
 
@@ -134,3 +136,15 @@ def dataset_folder(wildcards, input):
 def tiles_folder(wildcards, output):
     """The folder of the tiles, from where the zone's file is."""
     return Path(output[0]).parents[1] / "tiles"
+
+
+def export_folder(wildcards):
+    """Where an export is."""
+    return EXPORT.format(layout=wildcards.layout)
+
+
+def tables_of_export(wildcards):
+    """What is known of the files of an export, tile by tile."""
+    folder = export_folder(wildcards)
+    names = ("files", "records")
+    return [f"{folder}.tiles/{tile}/{name}.parquet" for tiles in tiles_by_zone().values() for tile in tiles for name in names]

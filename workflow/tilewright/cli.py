@@ -125,6 +125,21 @@ def _report(args: argparse.Namespace) -> None:
     make_report(args.dataset, args.config_text, args.output)
 
 
+def _export_tile(args: argparse.Namespace) -> None:
+    from tilewright.config.settings import ExportSettings, parsed
+    from tilewright.exports import make_export_tile
+
+    settings = parsed(ExportSettings, args.settings)
+    make_export_tile(args.dataset, args.tile, settings, args.root, args.files, args.records)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from tilewright.config.settings import ExportSettings, parsed
+    from tilewright.exports import make_export
+
+    make_export(args.dataset, parsed(ExportSettings, args.settings), args.tables, args.root, args.config_text)
+
+
 def _simulate(args: argparse.Namespace) -> None:
     from tilewright.config.settings import parsed
     from tilewright.config.simulated import Simulate
@@ -210,6 +225,12 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--zones", type=Path, nargs="+", required=True)
     report = command("report", _report, "one page about a dataset: report.html", ["dataset", "output"], settings=False)
     report.add_argument("--config-text", required=True, help="the config, as the page shows it")
+    about = "a tile's accepted cells in another dataset's layout"
+    tile = command("export_tile", _export_tile, about, ["dataset", "root", "files", "records"])
+    tile.add_argument("--tile", required=True)
+    export = command("export", _export, "the files of a whole export, after all its tiles", ["dataset", "root"])
+    export.add_argument("--tables", type=Path, nargs="+", required=True, help="the folders of the tiles' tables")
+    export.add_argument("--config-text", required=True, help="the config, as the data card shows it")
     about = "every scene that a dataset found, as one stac-geoparquet that can be its provider elsewhere"
     command("freeze", _freeze, about, ["dataset", "output"], settings=False)
     about = "write the config reference and the JSON schemas of ontologies and providers into the folder config"

@@ -237,7 +237,14 @@ class DatasetConfig:
             found.setdefault(tile(name).zone, []).append(name)
         return dict(sorted(found.items()))
 
-    def settings(self, stage: str, tile: str = "", period: str = "", zone: str = "", source: str = "") -> str:
+    @property
+    def layouts(self) -> list[str]:
+        """The layouts that the dataset is exported in."""
+        return list(self.config.export.layout) if self.config.export else []
+
+    def settings(
+        self, stage: str, tile: str = "", period: str = "", zone: str = "", source: str = "", layout: str = ""
+    ) -> str:
         """The settings of a stage for these wildcards, as text.
 
         Raises:
@@ -256,6 +263,8 @@ class DatasetConfig:
             "labels": self._labels,
             "group": lambda: settings.group_settings(self.config, self.providers, tile),
             "index": lambda: settings.index_settings(self.config),
+            "export": lambda: settings.export_settings(self.config, layout),
+            "export_tile": lambda: settings.export_settings(self.config, layout),
         }
         return settings.text(makers[stage]())
 

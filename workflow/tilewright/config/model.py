@@ -13,6 +13,7 @@ from tilewright.config.base import Model, Name
 from tilewright.config.cells import Cells
 from tilewright.config.choice import Mask, Period, Periods, Span
 from tilewright.config.collections import QUANTITIES, Collection, Quantity, check_collections
+from tilewright.config.exports import Export
 from tilewright.config.label_sets import LabelSet, VectorFile
 from tilewright.config.simulated import Simulate
 from tilewright.config.splits import Split
@@ -44,6 +45,7 @@ class Config(Model):
     periods: Periods = Field(description="time windows: a list, or `every: month` over a span")
     labels: dict[Name, LabelSet] = Field({}, description="label sets by name")
     split: Split = Field(Split(), description="training, validation and test split")
+    export: Export | None = Field(None, description="the dataset in layouts of others")
     simulate: Simulate | None = Field(None, description="the simulated world, for `provider: simulated`")
 
     @model_validator(mode="after")
@@ -51,6 +53,7 @@ class Config(Model):
         check_collections(self.collections)
         self._check_bands()
         self._check_labels()
+        self._check_export()
         names = [period.name for period in self.all_periods()]
         if not names:
             raise ValueError("periods: is empty; give at least one period")
@@ -86,6 +89,13 @@ class Config(Model):
                 raise ValueError(
                     f"cells.labelled_by: {wanted} is of kind {sets[wanted].source.kind}; only `vector` will do"
                 )
+
+    def _check_export(self) -> None:
+        if self.export is None:
+            return
+        sets = self.label_sets()
+        if self.export.labels is not None and self.export.labels not in sets:
+            raise ValueError(f"export.labels: {self.export.labels!r} is no label set; there are {', '.join(sets) or 'none'}")
 
     def label_sets(self) -> dict[str, LabelSet]:
         """The label sets, those of several years expanded, by name."""

@@ -17,6 +17,7 @@ from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.config.base import Model
 from tilewright.config.choice import Mask, Order, Period
 from tilewright.config.collections import Pair, Quantity
+from tilewright.config.exports import LayoutName, Ssl4eoOptions, WebdatasetOptions
 from tilewright.config.model import Config
 from tilewright.config.provider import Bucket, CollectionAccess, Provider
 from tilewright.config.splits import Shares
@@ -26,7 +27,7 @@ from tilewright.errors import TilewrightError
 # modules, so that a change cannot be forgotten. Snakemake sees them in `params`.
 STAGE_VERSIONS: Final[dict[str, int]] = {
     "simulate": 1, "cells": 1, "search": 2, "mask": 3, "crop": 3, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 3, "zone": 3,
-    "index": 3, "legend": 1, "report": 3,
+    "index": 3, "legend": 1, "report": 3, "export_tile": 1, "export": 1,
 }  # fmt: skip
 
 S = TypeVar("S", bound=Model)
@@ -78,6 +79,16 @@ class GroupSettings(Model):
     bands: dict[str, list[str]]
     quantities: dict[str, Quantity]
     origins: dict[str, Origin] = Field(description="collection → whose imagery it is")
+
+
+class ExportSettings(Model):
+    """Settings of the stages export_tile and export."""
+
+    dataset: str
+    layout: LayoutName
+    periods: list[str]
+    label_set: str | None = Field(description="set of labels that a layout with one set takes")
+    options: Ssl4eoOptions | WebdatasetOptions | None = Field(None, description="of the layout")
 
 
 class IndexSettings(Model):
@@ -231,4 +242,17 @@ def index_settings(config: Config) -> IndexSettings:
     return IndexSettings(
         dataset=config.dataset, seed=config.seed, by=config.split.by, shares=config.split.shares,
         min_tiles=config.split.min_tiles, block_m=config.split.block_m, size_m=config.cells.size_m,
+    )  # fmt: skip
+
+
+def export_settings(config: Config, layout: str) -> ExportSettings:
+    """For one layout."""
+    export = config.export
+    if export is None or layout not in export.layout:
+        raise TilewrightError(f"export.layout: does not name {layout}; add it")
+    options = {"ssl4eo-s12": export.ssl4eo, "webdataset": export.webdataset}.get(layout)
+    sets = list(config.label_sets())
+    return ExportSettings(
+        dataset=config.dataset, layout=export.layout[export.layout.index(layout)], periods=[period.name for period in config.all_periods()],
+        label_set=export.labels or (sets[0] if len(sets) == 1 else None), options=options,
     )  # fmt: skip

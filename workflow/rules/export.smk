@@ -1,0 +1,61 @@
+# The dataset in the layouts of others: tile by tile, then what an export needs as a whole.
+
+if DATASET.layouts:
+
+    rule export_tile:
+        input:
+            index=f"{RESULTS}/index.parquet",
+            statistics=f"{RESULTS}/statistics.json",
+            series=f"{TILE}/series.zarr.zip",
+            labels=f"{TILE}/labels.zarr.zip" if DATASET.label_sets else [],
+            scenes=[f"{TILE}/{period}/scenes.parquet" for period in DATASET.periods],
+            companions=[f"{TILE}/{period}/companions.parquet" for period in DATASET.periods] if DATASET.companions else [],
+        output:
+            # update(): the last run's tables stay in place, and a tile of which nothing has changed is not written again
+            files=update(f"{EXPORT}.tiles/{{tile}}/files.parquet"),
+            records=update(f"{EXPORT}.tiles/{{tile}}/records.parquet"),
+        log:
+            f"{LOGS}/export_tile/{{layout}}-{{tile}}.log",
+        benchmark:
+            f"{BENCHMARKS}/export_tile/{{layout}}-{{tile}}.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            settings=settings_of("export_tile"),
+            folder=dataset_folder,
+            root=export_folder,
+            version=DATASET.version("export_tile"),
+        message:
+            "Writing {wildcards.tile} in the layout {wildcards.layout}"
+        shell:
+            "python -m tilewright --log {log} export_tile --dataset {params.folder} --tile {wildcards.tile} --root {params.root} "
+            "--settings {params.settings:q} --files {output.files} --records {output.records}"
+
+    rule export:
+        input:
+            index=f"{RESULTS}/index.parquet",
+            statistics=f"{RESULTS}/statistics.json",
+            tables=tables_of_export,
+        output:
+            card=f"{EXPORT}/README.md",
+            croissant=f"{EXPORT}/croissant.json",
+            collection=f"{EXPORT}/collection.json",
+        log:
+            f"{LOGS}/export/{{layout}}.log",
+        benchmark:
+            f"{BENCHMARKS}/export/{{layout}}.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            settings=settings_of("export"),
+            # a function: Snakemake would take braces in a text for wildcards
+            config=lambda wildcards: DATASET.text,
+            folder=dataset_folder,
+            root=export_folder,
+            tables=lambda wildcards, input: list(dict.fromkeys(Path(table).parent for table in input.tables)),
+            version=DATASET.version("export"),
+        message:
+            "Finishing the export in the layout {wildcards.layout}"
+        shell:
+            "python -m tilewright --log {log} export --dataset {params.folder} --root {params.root} --tables {params.tables} "
+            "--settings {params.settings:q} --config-text {params.config:q}"

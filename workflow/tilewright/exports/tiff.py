@@ -1,0 +1,43 @@
+"""GeoTIFFs as bytes, so that a full disk is met where files are written and nowhere else."""
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.io import MemoryFile
+
+
+def geotiff(
+    pixels: np.ndarray, epsg: int, ulx: float, uly: float, resolution_m: float, names: tuple[str, ...] = (), nodata: float | None = None,
+    compress: str | None = "deflate", cloud_optimized: bool = False,
+) -> bytes:  # fmt: skip
+    """One GeoTIFF.
+
+    Args:
+        pixels: (band, y, x), or (y, x) for one band.
+        ulx, uly: outer corner of the upper-left pixel, metres in `epsg`.
+        names: descriptions of the bands.
+        nodata: the value that is no data, as a tag.
+        compress: of the pixels; None for none.
+        cloud_optimized: with the layout of a COG.
+    """
+    stack = pixels if pixels.ndim == 3 else pixels[None]
+    bands, height, width = stack.shape
+    profile = {
+        "driver": "GTiff", "dtype": stack.dtype, "count": bands, "height": height, "width": width,
+        "crs": rasterio.crs.CRS.from_epsg(epsg), "transform": Affine(resolution_m, 0, ulx, 0, -resolution_m, uly), "nodata": nodata,
+    }  # fmt: skip
+    if compress:
+        # differences of floats are of their bytes (3), of whole numbers of neighbours (2); of bytes they seldom help
+        predictor = 3 if stack.dtype.kind == "f" else 2 if stack.dtype.itemsize > 1 else 1
+        profile |= {"compress": compress, "predictor": predictor}
+    if cloud_optimized:
+        profile["driver"] = "COG"
+        if compress:
+            profile["predictor"] = {1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}[profile["predictor"]]
+        profile |= {"blocksize": 512, "overviews": "NONE"}
+    with MemoryFile() as memory:
+        with memory.open(**profile) as image:
+            image.write(stack)
+            for at, name in enumerate(names, start=1):
+                image.set_band_description(at, name)
+        return bytes(memory.getbuffer())

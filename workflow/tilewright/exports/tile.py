@@ -1,0 +1,114 @@
+"""export_tile: the files of one tile's accepted cells, and a table of them."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tilewright.config.settings import STAGE_VERSIONS, ExportSettings, text
+from tilewright.errors import TilewrightError
+from tilewright.exports.protocol import Whole
+from tilewright.exports.registry import layout_named
+from tilewright.exports.source import TileSource
+from tilewright.exports.writing import Writing
+from tilewright.loader.dataset import Dataset
+from tilewright.progress import SUMMARY
+from tilewright.store import read_table, table_metadata, write_table
+
+log = logging.getLogger(__name__)
+
+
+def read_whole(folder: Path, settings: ExportSettings) -> Whole:
+    """The dataset in `folder`.
+
+    Raises:
+        TilewrightError: where it is not whole, or no cell is accepted.
+    """
+    dataset = Dataset(folder)
+    if not dataset.index["accepted"].any():
+        raise TilewrightError(
+            f"{folder}: no cell is accepted, so that there is nothing to export: see the report for what cells lack, and loosen `accept` or `mask`"
+        )
+    statistics = json.loads((folder / "statistics.json").read_text())
+    return Whole(dataset, statistics, settings)
+
+
+def make_export_tile(folder: Path, tile: str, settings: ExportSettings, root: Path, files: Path, records: Path) -> None:
+    """Write the files of a tile's accepted cells into the export's folder, then what they are.
+
+    A tile that was written before, from the same stores and settings, and whose files are all there, is left as it is.
+
+    Args:
+        folder: the dataset's.
+        root: the export's.
+        files: table of the files: path, bytes, crc32, cell_id.
+        records: table of the samples, which the whole export's files are made of.
+
+    Raises:
+        TilewrightError: where the dataset cannot be laid out so, a store is damaged, or the disk is full.
+    """
+    whole = read_whole(folder, settings)
+    layout = layout_named(settings.layout)
+    layout.check(whole)
+    source = TileSource.of(whole.dataset, tile, settings.periods)
+    digest = _digest(whole, source)
+    if _is_done(root, files, records, digest):
+        # the tables are written anew: Snakemake has taken them away or expects them to be newer
+        done, known = read_table(files), read_table(records)
+        write_table(known, records, {"tile": tile, "digest": digest})
+        write_table(done, files, {"tile": tile, "digest": digest})
+        log.log(SUMMARY, "export %s %s: nothing has changed", settings.layout, tile)
+        return
+    try:
+        with Writing(root, tile) as writing:
+            made = list(layout.write(whole, source, writing)) if len(source) else []
+    except TilewrightError as error:
+        raise TilewrightError(f"export {settings.layout}, tile {tile}: {error}") from error
+    table = writing.files()
+    write_table(pd.DataFrame(made), records, {"tile": tile, "digest": digest})
+    write_table(table, files, {"tile": tile, "digest": digest})
+    log.log(
+        SUMMARY, "export %s %s: %d cells, %d files, %.1f MB", settings.layout, tile, len(source), len(table), table["bytes"].sum() / 1e6
+    )  # fmt: skip
+
+
+def _digest(whole: Whole, source: TileSource) -> str:
+    """Of all that the tile's files are made of: settings, the index's rows, the stores, the items, the figures of the bands."""
+    told: list[Any] = [
+        text(whole.settings),
+        STAGE_VERSIONS["export_tile"],
+        source.rows.drop(columns="geometry").to_json(date_format="iso"),
+    ]
+    told.append(json.dumps(whole.statistics.get("bands_train"), sort_keys=True))
+    made = hashlib.blake2b("\n".join(map(str, told)).encode(), digest_size=16)
+    for name in ("series.zarr.zip", "labels.zarr.zip"):
+        if (path := source.folder / name).is_file():
+            made.update(_of_file(path))
+    for period in source.periods:
+        for name in ("scenes.parquet", "companions.parquet"):
+            if (path := source.folder / period / name).is_file():
+                made.update(_of_file(path))
+    return made.hexdigest()
+
+
+def _of_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
+
+
+def _is_done(root: Path, files: Path, records: Path, digest: str) -> bool:
+    if not (files.is_file() and records.is_file()):
+        return False
+    try:
+        if any(table_metadata(path).get("digest") != digest for path in (files, records)):
+            return False
+        known = read_table(files)
+    except TilewrightError:
+        return False
+    return all(
+        (root / path).is_file() and (root / path).stat().st_size == size
+        for path, size in zip(known["path"], known["bytes"], strict=True)
+    )

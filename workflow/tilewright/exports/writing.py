@@ -1,0 +1,128 @@
+"""The files of an export: written apart, and moved to their places when all of them are whole."""
+
+import errno
+import os
+import shutil
+import zlib
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+import pandas as pd
+
+from tilewright.errors import TilewrightError
+
+FILE_COLUMNS = ("path", "bytes", "crc32", "cell_id")
+
+
+class Writing:
+    """Puts files into a folder, all or none.
+
+    What is put is kept in a folder beside it and moved file by file when the block ends well: a killed or failed writer leaves nothing
+    in the export, and never a file that is not whole. Millions of small files are synchronised together, after the last is written,
+    which costs a fraction of doing so one by one.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        """Args: `root`: the export's folder. `name`: of this writer, unlike those of others that write into `root`."""
+        self.root = root
+        self._apart = root.parent / f".{root.name}-{name}.part"
+        self._files: list[tuple[str, int, int, str]] = []
+        self._made: set[Path] = set()
+
+    def __enter__(self) -> Self:
+        """Begin anew: what a killed writer of the same name left is removed."""
+        shutil.rmtree(self._apart, ignore_errors=True)
+        self._apart.mkdir(parents=True)
+        return self
+
+    def put(self, path: str, data: bytes, cell_id: str = "") -> None:
+        """Write one file.
+
+        Args:
+            path: relative to the export's folder, with /.
+            cell_id: whose it is; "" for files of the whole export.
+
+        Raises:
+            TilewrightError: where the disk is full or not writable, naming the file.
+        """
+        place = PurePosixPath(path)
+        if place.is_absolute() or ".." in place.parts:
+            raise ValueError(f"{path} leaves the export")
+        target = self._apart / place
+        try:
+            if target.parent not in self._made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._made.add(target.parent)
+            with target.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            raise ValueError(f"{path} is put twice") from None
+        except OSError as error:
+            raise self._failed(path, error) from error
+        self._files.append((path, len(data), zlib.crc32(data), cell_id))
+
+    def read(self, path: str) -> bytes:
+        """What was put at `path`."""
+        return (self._apart / path).read_bytes()
+
+    def files(self) -> pd.DataFrame:
+        """A row for each file that was put, in order of their paths: path, bytes, crc32, cell_id."""
+        table = pd.DataFrame(self._files, columns=list(FILE_COLUMNS))
+        return table.astype({"bytes": "int64", "crc32": "int64"}).sort_values("path", ignore_index=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Move everything to its place, or remove it."""
+        try:
+            if kind is None:
+                self._move()
+        except OSError as problem:
+            raise self._failed(str(problem.filename or self.root), problem) from problem
+        finally:
+            shutil.rmtree(self._apart, ignore_errors=True)
+
+    def _move(self) -> None:
+        for path, *_ in self._files:
+            with (self._apart / path).open("rb") as file:
+                os.fsync(file.fileno())
+        folders: set[Path] = set()
+        for path, *_ in self._files:
+            target = self.root / path
+            if target.parent not in folders:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folders.add(target.parent)
+            os.replace(self._apart / path, target)
+        for folder in folders:
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def _failed(self, path: str, error: OSError) -> TilewrightError:
+        free = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend the permissions or the disk"
+        return TilewrightError(
+            f"cannot write {self.root / path}: {error.strerror or error}; nothing half-written was left: {free}, then run again, and only "
+            "tiles that are not done yet are written"
+        )
+
+
+def sweep(root: Path, kept: set[str]) -> int:
+    """Remove files of an export that are none of `kept` (relative paths), such as those of cells that are not accepted any more, and
+    folders that are empty then; how many files.
+    """  # noqa: D205
+    removed = 0
+    for folder, _, names in os.walk(root, topdown=False):
+        base = os.path.relpath(folder, root)
+        for name in names:
+            path = name if base == "." else f"{base}/{name}"
+            if path.replace(os.sep, "/") not in kept:
+                Path(folder, name).unlink()
+                removed += 1
+        if base != ".":
+            with suppress(OSError):  # not empty
+                Path(folder).rmdir()
+    return removed
