@@ -55,6 +55,17 @@ def strips(zone: int) -> tuple[Strip, ...]:
     return (Strip(-90, 90, west, east),)
 
 
+def zone_of(lon: Floats, lat: Floats) -> NDArray[np.int64]:
+    """UTM zone 1–60 of points in EPSG:4326; a point on a border is of the zone to the east, or to the north."""
+    east = (lon + 180) % 360 - 180
+    zone = (np.floor((east + 180) / 6).astype(np.int64)) + 1
+    for odd in range(31, 38):  # the only zones whose ground is not their own 6 degrees everywhere
+        for strip in strips(odd):
+            within = (lat >= strip.south) & (lat < strip.north) & (east >= strip.west) & (east < strip.east)
+            zone = np.where(within, odd, zone)
+    return zone
+
+
 @lru_cache(maxsize=120)
 def to_degrees(epsg: int) -> pyproj.Transformer:
     """From metres in the UTM zone `epsg` to (lon, lat) in EPSG:4326, and back with `direction="INVERSE"`."""
