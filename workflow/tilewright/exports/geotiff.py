@@ -1,6 +1,7 @@
 """geotiff: a COG for each date and resolution, labels beside them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,10 @@ class GeotiffLayout:
 
     def check(self, whole: Whole) -> None:
         """Every dataset can be laid out so."""
+
+    def shared(self, whole: Whole, tile: TileSource) -> Any:
+        """Nothing: a tile's files are of the tile."""
+        return None
 
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
         """A record for each date of a cell in a collection."""

@@ -53,6 +53,12 @@ class Layout(Protocol):
             TilewrightError: naming the key of the config and the mend.
         """
 
+    def shared(self, whole: Whole, tile: TileSource) -> Any:
+        """What the tile's files depend on beside the tile's own stores, items and rows of the index (`accepted_rank` left out).
+
+        JSON-able; a tile is written again when it changes. None where there is nothing.
+        """
+
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
         """Write the files of a tile's accepted cells; a record for each sample, in order."""
 

@@ -54,7 +54,7 @@ def make_export_tile(folder: Path, tile: str, settings: ExportSettings, root: Pa
     layout = layout_named(settings.layout)
     layout.check(whole)
     source = TileSource.of(whole.dataset, tile, settings.periods)
-    digest = _digest(whole, source)
+    digest = _digest(whole, source, layout.shared(whole, source))
     if _is_done(root, files, records, digest):
         # the tables are written anew: Snakemake has taken them away or expects them to be newer
         done, known = read_table(files), read_table(records)
@@ -75,15 +75,11 @@ def make_export_tile(folder: Path, tile: str, settings: ExportSettings, root: Pa
     )  # fmt: skip
 
 
-def _digest(whole: Whole, source: TileSource) -> str:
-    """Of all that the tile's files are made of: settings, the index's rows, the stores, the items, the figures of the bands."""
-    told: list[Any] = [
-        text(whole.settings),
-        STAGE_VERSIONS["export_tile"],
-        source.rows.drop(columns="geometry").to_json(date_format="iso"),
-    ]
-    told.append(json.dumps(whole.statistics.get("bands_train"), sort_keys=True))
-    made = hashlib.blake2b("\n".join(map(str, told)).encode(), digest_size=16)
+def _digest(whole: Whole, source: TileSource, shared: Any) -> str:
+    """Of all that the tile's files are made of: settings, the index's rows, the stores, the items, what the layout has of the whole dataset."""
+    rows = source.rows.drop(columns=["geometry", "accepted_rank"]).to_json(date_format="iso")
+    told = [text(whole.settings), str(STAGE_VERSIONS["export_tile"]), rows, json.dumps(shared, sort_keys=True)]
+    made = hashlib.blake2b("\n".join(told).encode(), digest_size=16)
     for name in ("series.zarr.zip", "labels.zarr.zip"):
         if (path := source.folder / name).is_file():
             made.update(_of_file(path))
