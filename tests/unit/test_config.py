@@ -126,7 +126,7 @@ def test_every_fault_is_in_the_one_message_once():
             {"aoi": {"bbox": [9, 47, 10, 48]}, "labels": {"a": {"source": {"kind": "pbf", "path": "b", "extent": [47, 9, 48, 10]}, "ontology": "x"}}},
             "config: labels.a.source.extent: [47.0, 9.0, 48.0, 10.0] does not meet aoi.bbox [9.0, 47.0, 10.0, 48.0]: write west, south, east, north, or take another source",
         ),
-        ({"cells": {"zzz": 1}}, "config: cells.zzz: unknown key; known here: strategy, size_m, fraction, number, activity, water, labelled_by"),
+        ({"cells": {"zzz": 1}}, "config: cells.zzz: unknown key; known here: strategy, size_m, stride_m, grids, reference, fraction, number, activity, water, labelled_by"),
         ({"provider": 3}, "config: provider: give the name of a file in config/providers, or {like: <name>, path: <catalog>}"),
         ({"dataset": 2019}, 'config: dataset: write it in quotes, as "2019"'),
         ({"aoi": "32TNT"}, "config: aoi: must be a mapping of keys to values"),

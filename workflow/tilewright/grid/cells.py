@@ -1,6 +1,6 @@
-"""The lattice of cells, anchored at easting 0 and the equator of each UTM zone, and the one tile that owns each cell."""
+"""Cells: a table of squares, and the lattice of them, anchored at easting 0 and the equator of each UTM zone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilewright.errors import TilewrightError
-from tilewright.grid.mgrs import EQUATOR_SOUTH_M, SIDE_M, Tile, tiles
+from tilewright.grid.mgrs import EQUATOR_SOUTH_M, Tile, tiles
+from tilewright.grid.owners import LARGEST_M, owners
 from tilewright.grid.zones import lonlat, ring, wholly_in_zone
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Ints = NDArray[np.int64]
 
 DEGREE_DIGITS = 7
 """Degrees are rounded to 1e-7 (about 1 cm), so that they do not differ with the build of PROJ."""
@@ -22,35 +25,28 @@ DEGREE_DIGITS = 7
 class CellTable:
     """Cells of one tile, sorted by (row, col): arrays of one length.
 
-    `col` counts cells from easting 0 eastwards; `row` counts them from the equator towards the pole. `counts` says what
-    became of the lattice cells that the whole tile contains: `candidates`, of which `owned_by_other_tile` and
-    `zone_border` are not here.
+    Attributes:
+        ulx, uly: upper-left corners, metres in the tile's UTM zone.
+        col, row: steps from where the strategy begins to count, see what makes the table.
+        cell_id: unique in a dataset, whose cells are all of one strategy and size.
+        grid: number of the lattice, 1 …, of those from the tile's corner; 0 for others.
+        sample: number of the place that a cell was made around; -1 for others.
+        counts: what became of all cells that there might be: `candidates`, and those that are not here by reason.
     """
 
     tile: Tile
     size_m: int
-    col: NDArray[np.int64]
-    row: NDArray[np.int64]
+    ulx: Ints
+    uly: Ints
+    col: Ints
+    row: Ints
+    cell_id: NDArray[np.str_]
+    grid: Ints
+    sample: Ints
     counts: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.col)
-
-    @property
-    def ulx(self) -> NDArray[np.int64]:
-        """Left edges, metres in the tile's UTM zone."""
-        return self.col * self.size_m
-
-    @property
-    def uly(self) -> NDArray[np.int64]:
-        """Upper edges, metres in the tile's UTM zone."""
-        return _upper(self.tile, self.row, self.size_m)
-
-    @cached_property
-    def cell_id(self) -> NDArray[np.str_]:
-        """Identifiers `{tile}-{col}-{row}`, unique for one size."""
-        ids = [f"{self.tile.name}-{col}-{row}" for col, row in zip(self.col.tolist(), self.row.tolist(), strict=True)]
-        return np.array(ids, dtype=str)
 
     @cached_property
     def centre(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -71,7 +67,10 @@ class CellTable:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "CellTable":
         """The cells at `rows` (a mask or positions), with the same counts."""
-        return CellTable(self.tile, self.size_m, self.col[rows], self.row[rows], self.counts)
+        return replace(
+            self, ulx=self.ulx[rows], uly=self.uly[rows], col=self.col[rows], row=self.row[rows],
+            cell_id=self.cell_id[rows], grid=self.grid[rows], sample=self.sample[rows],
+        )  # fmt: skip
 
     def frame(self) -> "pd.DataFrame":
         """One row a cell: cell_id, tile, epsg, ulx, uly, size_m, col, row, lon, lat (of the centre)."""
@@ -92,67 +91,46 @@ class CellTable:
         return pd.DataFrame({**columns, **numbers, "lon": lon, "lat": lat})
 
 
-def cells_of(tile: Tile, size_m: int) -> CellTable:
-    """All cells of `size_m` metres that `tile` owns.
+def cells_of(tile: Tile, size_m: int, stride_m: int | None = None) -> CellTable:
+    """All cells of the lattice that `tile` owns: squares of `size_m` metres, one every `stride_m` metres (default: `size_m`).
 
-    A cell is owned, among the tiles of its zone (and hemisphere) that contain all of it, by the one whose MGRS square
-    holds its centre, else by the one with the nearest centre, else by the first by name. Cells that are not wholly in
-    the zone (`tilewright.grid.zones`) have no owner. Both are counted in `counts`; a zone-border cell is counted by the
-    tile that would own it.
+    `col` counts strides from easting 0 eastwards; `row` from the equator towards the pole. A cell is owned by one tile
+    (`tilewright.grid.owners`); one that is not wholly in the zone (`tilewright.grid.zones`) by none. Both are counted in
+    `counts`; a zone-border cell is counted by the tile that would own it.
 
     Raises:
         TilewrightError: where no cell of that size fits in what neighbouring tiles share.
     """
-    if not 0 < size_m <= SIDE_M - 100_000 - 60:
-        raise TilewrightError(f"cells.size_m: {size_m} m does not fit in the 9.7 km that tiles share: use 20 to 9000")
+    refuse_size(size_m)
+    stride = size_m if stride_m is None else stride_m
     west, south, east, north = tile.bounds
-    col = np.arange(-(-west // size_m), east // size_m)
-    if tile.zone.endswith("N"):
-        row = np.arange(max(0, -(-south // size_m)), north // size_m)
-    else:
-        row = np.arange(max(0, -((north - EQUATOR_SOUTH_M) // size_m)), (EQUATOR_SOUTH_M - south) // size_m)
-    mine = _owned(tile, col * size_m, _upper(tile, row, size_m), size_m)
+    col = np.arange(-(-west // stride), (east - size_m) // stride + 1)
+    near, far = (south, north) if tile.zone.endswith("N") else (EQUATOR_SOUTH_M - north, EQUATOR_SOUTH_M - south)
+    row = np.arange(max(0, -(-near // stride)), (far - size_m) // stride + 1)
     rows, cols = (each.ravel() for each in np.meshgrid(row, col, indexing="ij"))
-    rows, cols = rows[mine.ravel()], cols[mine.ravel()]
-    inside = wholly_in_zone(tile.epsg, cols * size_m, _upper(tile, rows, size_m), size_m)
+    ulx = cols * stride
+    uly = rows * stride + size_m if tile.zone.endswith("N") else EQUATOR_SOUTH_M - rows * stride
+    mine, inside = owned(tile, ulx, uly, size_m)
     counts = {
-        "candidates": int(mine.size),
-        "owned_by_other_tile": int(mine.size - mine.sum()),
-        "zone_border": int((~inside).sum()),
+        "candidates": len(mine),
+        "owned_by_other_tile": int((~mine).sum()),
+        "zone_border": int((mine & ~inside).sum()),
     }
-    return CellTable(tile, size_m, cols[inside], rows[inside], counts)
+    ulx, uly, cols, rows = (each[inside] for each in (ulx, uly, cols, rows))
+    ids = [f"{tile.name}-{col}-{row}" for col, row in zip(cols.tolist(), rows.tolist(), strict=True)]
+    none = np.zeros(len(ids), np.int64)
+    return CellTable(tile, size_m, ulx, uly, cols, rows, np.array(ids, dtype=str), none, none - 1, counts)
 
 
-def _upper(tile: Tile, row: NDArray[np.int64], size_m: int) -> NDArray[np.int64]:
-    """Upper edges of the lattice rows, metres."""
-    return (row + 1) * size_m if tile.zone.endswith("N") else EQUATOR_SOUTH_M - row * size_m
+def refuse_size(size_m: int) -> None:
+    """Raises TilewrightError where a cell of that size need not fit wholly in any of the tiles around it."""
+    if not 0 < size_m <= LARGEST_M:
+        raise TilewrightError(f"cells.size_m: {size_m} m does not fit in the 9.7 km that tiles share: use 20 to 9000")
 
 
-def _owned(tile: Tile, ulx: NDArray[np.int64], uly: NDArray[np.int64], size_m: int) -> NDArray[np.bool_]:
-    """Which cells of the tile (columns at `ulx`, rows at `uly`) it owns: array (rows, columns).
-
-    All comparisons are of whole numbers (twice the metres), so a tie is a tie on every machine.
-    """
-
-    def claim(other: Tile) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
-        """Per cell: the tile contains it; its square holds the centre; squared distance of the centres (× 4)."""
-        west, south, east, north = other.bounds
-        left, bottom, right, top = other.square
-        across = (ulx >= west) & (ulx + size_m <= east)
-        down = (uly <= north) & (uly - size_m >= south)
-        x, y = 2 * ulx + size_m, 2 * uly - size_m
-        holds = ((y >= 2 * bottom) & (y < 2 * top))[:, None] & ((x >= 2 * left) & (x < 2 * right))
-        far = ((y - south - north) ** 2)[:, None] + (x - west - east) ** 2
-        return down[:, None] & across, holds, far
-
-    _, held, distance = claim(tile)
-    lost = np.zeros(held.shape, bool)
-    table = tiles()
-    rows = table.by_zone[tile.epsg]
-    close = (np.abs(table.ulx[rows] - tile.ulx) < SIDE_M) & (np.abs(table.uly[rows] - tile.uly) < SIDE_M)
-    for other in (table[int(at)] for at in rows[close]):
-        if other.name != tile.name:
-            contains, holds, far = claim(other)
-            nearer = (far < distance) | ((far == distance) & (other.name < tile.name))
-            lost |= contains & ((holds & ~held) | ((holds == held) & nearer))
-    return ~lost
+def owned(tile: Tile, ulx: Ints, uly: Ints, size_m: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which squares `tile` owns, and which of those lie wholly in its zone."""
+    mine = owners(tile.epsg, ulx, uly, size_m) == np.searchsorted(tiles().name, tile.name)
+    inside = mine.copy()
+    inside[mine] = wholly_in_zone(tile.epsg, ulx[mine], uly[mine], size_m)
+    return mine, inside
