@@ -24,6 +24,14 @@ def _cells(args: argparse.Namespace) -> None:
     make_cells(args.tile, parsed(CellsSettings, args.settings), args.output, args.truth)
 
 
+def _locations(args: argparse.Namespace) -> None:
+    from tilewright.config.location_settings import LocationsSettings
+    from tilewright.config.settings import parsed
+    from tilewright.stages.locations import make_locations
+
+    make_locations(parsed(LocationsSettings, args.settings), args.output)
+
+
 def _search(args: argparse.Namespace) -> None:
     from tilewright.config.settings import SearchSettings, parsed, parsed_access
     from tilewright.stages.search import make_search
@@ -179,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("simulate", _simulate, "make the simulated world", ["directory"])
+    command("locations", _locations, "sample places around cities, for all tiles: locations.parquet", ["output"])
     cells = command("cells", _cells, "sample a tile: cells.parquet", ["output"])
     cells.add_argument("--tile", required=True)
     cells.add_argument("--truth", type=Path, help="normalised label source whose features cells must meet")

@@ -1,0 +1,60 @@
+"""The file of locations: one table for the whole dataset, of which each tile takes its own rows."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from tilewright.errors import TilewrightError
+from tilewright.store import read_table, table_metadata, write_table
+
+
+def write_locations(table: pd.DataFrame, output: Path, metadata: dict[str, Any]) -> None:
+    """Write the table as GeoParquet, with a digest of each tile's rows in its metadata.
+
+    Args:
+        table: a row a location, in the order of the draw: sample, lon, lat (degrees), city, tile (empty where no tile holds
+            its cell), reason (why none does).
+        output: the file.
+        metadata: what else is to be said of the whole.
+    """
+    points = shapely.points(table["lon"].to_numpy(), table["lat"].to_numpy())
+    frame = gpd.GeoDataFrame(table, geometry=points, crs="EPSG:4326")
+    write_table(frame, output, {**metadata, "tiles": _digests(table)})
+
+
+def tiles_of(locations: Path) -> dict[str, str]:
+    """{tile: digest of its locations} of a file of locations, sorted.
+
+    Raises:
+        TilewrightError: a file that is missing or was not written by `write_locations`.
+    """
+    metadata = table_metadata(locations)
+    if "tiles" not in metadata:
+        raise TilewrightError(f"{locations} is no file of locations: delete it and run again")
+    return dict(sorted(metadata["tiles"].items()))
+
+
+def locations_of(locations: Path, tile: str) -> pd.DataFrame:
+    """The rows of one tile, in the order of the draw: sample, lon, lat, city.
+
+    Raises:
+        TilewrightError: a file that is missing or not whole.
+    """
+    columns = ["sample", "lon", "lat", "city"]
+    found = read_table(locations, columns=columns, filters=[("tile", "==", tile)])
+    return found.sort_values("sample", ignore_index=True)[columns]
+
+
+def _digests(table: pd.DataFrame) -> dict[str, str]:
+    """Of what the cells of each tile are made of; locations without a tile are left out."""
+    held = table[table["tile"] != ""]
+    order = np.argsort(held["tile"].to_numpy(dtype=str), kind="stable")
+    told: dict[str, list[str]] = {}
+    for name, *row in held.iloc[order][["tile", "sample", "lon", "lat", "city"]].itertuples(index=False):
+        told.setdefault(name, []).append(",".join(map(str, row)))
+    return {name: hashlib.blake2b("\n".join(rows).encode(), digest_size=8).hexdigest() for name, rows in told.items()}
