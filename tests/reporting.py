@@ -20,7 +20,7 @@ from handmade import small_of
 from tilewright.config.bands import SCL_CLASSES
 from tilewright.config.cell_settings import CellsSettings
 from tilewright.config.settings import GroupSettings, IndexSettings, Origin
-from tilewright.config.splits import Shares
+from tilewright.config.splits import Split
 from tilewright.report import make_report
 from tilewright.report.drawing import Frame
 from tilewright.stages.cells import make_cells
@@ -296,7 +296,7 @@ def build(
         write_table(pd.DataFrame({"label_set": []}), tile / "features.parquet", {"label_sets": about})
         labelsets.write_store(tile / "labels.zarr.zip", sets, cells["cell_id"].tolist(), SIZE)
     make_zone([TileFiles(tile, names, labels is not None, bool(companions))], folder / "zones" / "32N.parquet")
-    split = IndexSettings(dataset="small", seed=1, by="tile", shares=Shares(), min_tiles=10, block_m=480, size_m=SIZE)
+    split = IndexSettings(dataset="small", seed=1, size_m=SIZE, split=Split(block_m=480))
     make_index(
         [folder / "zones" / "32N.parquet"],
         split,

@@ -18,7 +18,7 @@ import handmade
 import labelsets
 from labelsets import ABOUT, CELLS, arrays_of
 from tilewright.config.settings import IndexSettings
-from tilewright.config.splits import Shares
+from tilewright.config.splits import Split
 from tilewright.stages.index import make_index
 from tilewright.stages.zone import TileFiles, make_zone
 from tilewright.statistics import joint_box, label_statistics
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_zone([write_tile(folder, 0)], folder / "zones/a.parquet")
     empty = write_tile(folder, 1, cells=0, name="33TUN")
     make_zone([empty, write_tile(folder, 1)], folder / "zones/b.parquet")
-    settings = IndexSettings(dataset="d", seed=1, by="tile", shares=Shares(), min_tiles=1, block_m=960, size_m=handmade.SIZE_M)  # fmt: skip
+    settings = IndexSettings(dataset="d", seed=1, size_m=handmade.SIZE_M, split=Split(min_tiles=1, block_m=960))
     zones = [folder / "zones/a.parquet", folder / "zones/b.parquet"]
     make_index(zones, settings, folder / "index.parquet", folder / "statistics.json", folder / "collection.json")
     return folder

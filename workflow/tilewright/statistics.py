@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import PRIMARY, UNLABELED
-from tilewright.split import NAMES
+from tilewright.config.splits import NAMES
 from tilewright.stages.zone import BAND_SUMS, classes_of, share_column
 
 log = logging.getLogger(__name__)

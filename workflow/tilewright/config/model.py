@@ -7,14 +7,16 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from tilewright.config.acceptance import Accept, Attributes
 from tilewright.config.area import Aoi
 from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, SCL_RESOLUTION
 from tilewright.config.base import Model, Name
 from tilewright.config.cells import Cells
-from tilewright.config.choice import Mask, Period, Periods, Span
+from tilewright.config.choice import Mask, Period, check_limits
 from tilewright.config.collections import QUANTITIES, Collection, Quantity, check_collections
 from tilewright.config.exports import Export
 from tilewright.config.label_sets import LabelSet, VectorFile
+from tilewright.config.seasons import Periods, check_references, periods_of
 from tilewright.config.simulated import Simulate
 from tilewright.config.splits import Split
 
@@ -42,8 +44,12 @@ class Config(Model):
     collections: dict[str, Collection] = Field(description="collections and their bands", min_length=1)
     cells: Cells = Field(Cells(), description="how tiles are sampled")
     mask: Mask = Field(Mask(), description="how clean a cell must be in a scene")
-    periods: Periods = Field(description="time windows: a list, or `every: month` over a span")
+    periods: Periods = Field(
+        description="time windows: a list, `every: month` over a span, or `seasons: ssl4eo-s12` and `seasons: seasonet`"
+    )
     labels: dict[Name, LabelSet] = Field({}, description="label sets by name")
+    accept: Accept = Field(Accept(), description="which cells are of the dataset")
+    attributes: Attributes | None = Field(None, description="what a vector map says of the cells")
     split: Split = Field(Split(), description="training, validation and test split")
     export: Export | None = Field(None, description="the dataset in layouts of others")
     simulate: Simulate | None = Field(None, description="the simulated world, for `provider: simulated`")
@@ -51,6 +57,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         check_collections(self.collections)
+        self.cells.check_aoi(self.aoi)
         self._check_bands()
         self._check_labels()
         self._check_export()
@@ -59,6 +66,11 @@ class Config(Model):
             raise ValueError("periods: is empty; give at least one period")
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"periods: {', '.join(doubled)} named twice; give each its own name")
+        check_limits(self.mask, self.all_periods())
+        shifted, own = self.cells.reference, self.aoi.own
+        check_references(self.periods, shifted.date if shifted else None, own is not None and own[1].date is not None)
+        self.accept.check(names)
+        self._check_split()
         if self.provider == "simulated" and self.simulate is None:
             raise ValueError(
                 "simulate: is needed with `provider: simulated`; describe a world or name another provider"
@@ -97,6 +109,20 @@ class Config(Model):
         if self.export.labels is not None and self.export.labels not in sets:
             raise ValueError(f"export.labels: {self.export.labels!r} is no label set; there are {', '.join(sets) or 'none'}")
 
+    def _check_split(self) -> None:
+        if self.split.by != "stratified":
+            return
+        sets = {name: each for name, each in self.label_sets().items() if each.ontology is not None}
+        wanted = self.split.label_set
+        if wanted is None and len(sets) != 1:
+            raise ValueError(
+                f"split.label_set: say whose classes are the strata; label sets with classes: {', '.join(sets) or 'none'}"
+            )
+        if wanted is not None and wanted not in sets:
+            raise ValueError(
+                f"split.label_set: {wanted!r} is no label set with classes; there are {', '.join(sets) or 'none'}"
+            )
+
     def label_sets(self) -> dict[str, LabelSet]:
         """The label sets, those of several years expanded, by name."""
         return {
@@ -116,12 +142,7 @@ class Config(Model):
                     f"collections.{key}.bands: {strange[0]} is not a band of {key}; its bands are {', '.join(known)}"
                 )
             resolutions |= {known[band] for band in collection.bands}
-        if wrong := [step for step in sorted(resolutions, reverse=True) if self.cells.size_m % step]:
-            step = wrong[0]
-            fit = max(step, self.cells.size_m // step * step)
-            raise ValueError(
-                f"cells.size_m: {self.cells.size_m} m is not a multiple of the {step} m pixels that are read; use {fit}"
-            )
+        self.cells.check_pixels(resolutions)
         if self.mask.intensity is not None:
             bands = self.collections[PRIMARY].bands
             if self.mask.intensity.band not in bands:
@@ -130,8 +151,8 @@ class Config(Model):
                 )
 
     def all_periods(self) -> list[Period]:
-        """The periods, spans expanded."""
-        return self.periods.periods() if isinstance(self.periods, Span) else list(self.periods)
+        """The periods, spans and seasons expanded."""
+        return periods_of(self.periods)
 
     def period(self, name: str) -> Period:
         """The period called `name`."""

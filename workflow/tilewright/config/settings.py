@@ -8,36 +8,42 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import Field, TypeAdapter
 
+from tilewright.config.acceptance import Accept, Attributes
 from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.config.base import Model
-from tilewright.config.choice import Mask, Order, Period
+from tilewright.config.choice import Mask, Method, Order, Reference, Weights, limits
 from tilewright.config.collections import Pair, Quantity
 from tilewright.config.exports import LayoutName, Ssl4eoOptions, WebdatasetOptions
 from tilewright.config.model import Config
 from tilewright.config.provider import Bucket, CollectionAccess, Provider
-from tilewright.config.splits import Shares
+from tilewright.config.spans import Days, Spans, widened
+from tilewright.config.splits import Split
 from tilewright.errors import TilewrightError
 
 # Raised by hand when a stage's meaning changes; tests/unit/test_versions.py compares each with a hash of the stage's
 # modules, so that a change cannot be forgotten. Snakemake sees them in `params`.
 STAGE_VERSIONS: Final[dict[str, int]] = {
-    "simulate": 1, "cells": 1, "search": 2, "mask": 3, "crop": 3, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 3, "zone": 3,
+    "simulate": 1, "locations": 1, "cells": 1, "search": 2, "mask": 3, "crop": 3, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 3, "zone": 3,
     "index": 3, "legend": 1, "report": 3, "export_tile": 1, "export": 1,
 }  # fmt: skip
 
 S = TypeVar("S", bound=Model)
 
 
+def absent(value: object) -> bool:
+    """Whether a value says nothing: it is left out of the text, which stays that of before there was such a value."""
+    return value is None or value == []
+
+
 class SearchSettings(Model):
     """Settings of the search stage."""
 
     tile: str
-    spans: dict[str, tuple[date, date]] = Field(description="collection → first and last day (UTC), both included")
+    spans: dict[str, Spans] = Field(description="collection → spans of days: first and last (UTC), both included")
     providers: dict[str, Provider] = Field(description="collection → whom to ask, with that collection only")
 
 
@@ -47,6 +53,9 @@ class MaskSettings(Model):
     tile: str
     intensity_band: str | None = None
     intensity_percentile: float | None = None
+    reference: Reference | None = Field(
+        None, exclude_if=absent, description="days around each cell's reference date that are counted; all without it"
+    )
 
 
 class CropSettings(Model):
@@ -61,6 +70,12 @@ class CropSettings(Model):
     bands: dict[str, list[str]] = Field(description="collection → bands")
     companions: dict[str, Pair] = Field({}, description="collection → how its scenes are paired with the primary's")
     quantities: dict[str, Quantity] = Field(description="collection → what its numbers are")
+    windows: list[Days] = Field(
+        [], exclude_if=absent, description="where some scenes come after others (fallback) or are spread: the period's windows in turn"
+    )  # fmt: skip
+    reference: Reference | None = Field(None, exclude_if=absent, description="days around each cell's reference date")
+    weights: Weights | None = Field(None, exclude_if=absent, description="of order spread")
+    method: Method | None = Field(None, exclude_if=absent, description="of order spread")
 
 
 class Origin(Model):
@@ -92,15 +107,14 @@ class ExportSettings(Model):
 
 
 class IndexSettings(Model):
-    """Settings of the index stage: how the cells are split."""
+    """Settings of the index stage: which cells are of the dataset, what a map says of them, and how they are split."""
 
     dataset: str
     seed: int
-    by: Literal["tile", "block"]
-    shares: Shares
-    min_tiles: int
-    block_m: int
     size_m: int
+    accept: Accept = Accept()
+    attributes: Attributes | None = None
+    split: Split = Split()
 
 
 def text(settings: Model) -> str:
@@ -144,21 +158,21 @@ def companions_of(config: Config) -> dict[str, Pair]:
 
 
 def search_settings(
-    config: Config, providers: Mapping[str, Provider], tile: str, period: str, keys: Sequence[str]
-) -> SearchSettings:
+    config: Config, providers: Mapping[str, Provider], tile: str, period: str, keys: Sequence[str],
+    references: Sequence[Days] = (),
+) -> SearchSettings:  # fmt: skip
     """For one tile and period: the spans and how to ask; no bands, so that one more band does not search again.
 
     Args:
         providers: by collection.
         keys: the collections to search for.
+        references: the days among which the reference dates of the tile's cells are; of a period around them.
     """
-    window = config.period(period)
+    window = config.period(period).spans(references)
     spans, asked = {}, {}
     for key in sorted(keys):
-        provider, around = providers[key], timedelta(0)
-        if key in RADAR:
-            around = timedelta(math.ceil(config.collections[key].pair.nearest_days))
-        spans[key] = (window.start - around, window.end + around)
+        provider = providers[key]
+        spans[key] = widened(window, math.ceil(config.collections[key].pair.nearest_days)) if key in RADAR else window
         # What only describes the imagery is not of the search: rewording it must not ask the catalog again. Nor is how the files are
         # opened, but for where they may be.
         access = provider.access.model_copy(
@@ -186,26 +200,26 @@ def access_settings(providers: Mapping[str, Provider]) -> dict[str, CollectionAc
     }  # fmt: skip
 
 
-def mask_settings(config: Config, tile: str) -> MaskSettings:
-    """For one tile: what to count."""
-    intensity = config.mask.intensity
+def mask_settings(config: Config, tile: str, period: str) -> MaskSettings:
+    """For one tile and period: what to count."""
+    intensity, reference = config.mask.intensity, config.period(period).reference
     if intensity is None:
-        return MaskSettings(tile=tile)
-    return MaskSettings(tile=tile, intensity_band=intensity.band, intensity_percentile=intensity.percentile)
-
-
-def limits(mask: Mask, period: Period) -> Mask:
-    """The mask limits of one period: the config's, with what the period says otherwise."""
-    return mask.model_copy(update=period.mask.model_dump(exclude_none=True))
+        return MaskSettings(tile=tile, reference=reference)
+    return MaskSettings(
+        tile=tile, intensity_band=intensity.band, intensity_percentile=intensity.percentile, reference=reference
+    )
 
 
 def crop_settings(config: Config, tile: str, period: str) -> CropSettings:
     """For one tile and period: the choice rule and the bands."""
     window = config.period(period)
+    spread = window.order == "spread"
     return CropSettings(
         tile=tile, period=period, seed=config.seed, scenes=window.scenes, order=window.order,
         limits=limits(config.mask, window), bands=ordered_bands(config), companions=companions_of(config),
-        quantities=config.quantities(),
+        quantities=config.quantities(), windows=window.days() if window.fallback or spread else [],
+        reference=window.reference, weights=(window.weights or Weights()) if spread else None,
+        method=(window.method or "optimal") if spread else None,
     )  # fmt: skip
 
 
@@ -238,10 +252,14 @@ def provider_name(provider: str | dict[str, Any]) -> str:
 
 
 def index_settings(config: Config) -> IndexSettings:
-    """For the whole dataset: the split."""
+    """For the whole dataset: acceptance, attributes, the split (with its label set's name written out)."""
+    split = config.split
+    if split.by == "stratified" and split.label_set is None:
+        named = next(name for name, each in config.label_sets().items() if each.ontology is not None)
+        split = split.model_copy(update={"label_set": named})
     return IndexSettings(
-        dataset=config.dataset, seed=config.seed, by=config.split.by, shares=config.split.shares,
-        min_tiles=config.split.min_tiles, block_m=config.split.block_m, size_m=config.cells.size_m,
+        dataset=config.dataset, seed=config.seed, size_m=config.cells.size_m, accept=config.accept,
+        attributes=config.attributes, split=split,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from tilewright.config.bands import COLLECTION_BANDS, PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.loader import Dataset
-from tilewright.split import NAMES
+from tilewright.config.splits import NAMES
 from tilewright.store import table_metadata
 
 

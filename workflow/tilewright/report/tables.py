@@ -10,7 +10,7 @@ import pandas as pd
 
 from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.report.facts import Facts
-from tilewright.split import NAMES
+from tilewright.config.splits import NAMES
 
 _PACKAGES: Final = (
     "tilewright", "numpy", "pandas", "xarray", "zarr", "numcodecs", "rasterio", "pyproj", "shapely", "geopandas", "pyarrow",

@@ -10,16 +10,18 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
+from tilewright.acceptance import accept
+from tilewright.config.bands import PRIMARY
 from tilewright.config.settings import IndexSettings
 from tilewright.errors import TilewrightError
-from tilewright.split import split
-from tilewright.stages.zone import BAND_SUMS
-from tilewright.statistics import dataset_statistics
+from tilewright.splits import NO_SPLIT, split
+from tilewright.stages.zone import INTERNAL
+from tilewright.statistics import dataset_statistics, summed
 from tilewright.store import read_table, replacing, table_metadata, write_table
 
 log = logging.getLogger(__name__)
 
-FORMAT = "tilewright-index-1"
+FORMAT = "tilewright-index-2"
 
 
 def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, statistics: Path, collection: Path) -> None:
@@ -34,21 +36,27 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
         raise TilewrightError(
             "the AOI holds no whole cell: enlarge aoi, or lower cells.size_m or the filters under cells"
         )
-    rows = rows.sort_values(["tile", "row", "col"], kind="stable", ignore_index=True)
+    rows = rows.sort_values(["tile", "grid", "row", "col", "cell_id"], kind="stable", ignore_index=True)
     documents = [table_metadata(path) for path in zones]
     summaries: dict[str, Any] = {tile: summary for document in documents for tile, summary in document["tiles"].items()}
     shared = {key: value for key, value in documents[0].items() if key != "tiles"}
     for name in shared.get("labels", {}):
         # without a year in any zone the column comes back as numbers
         rows[f"{name}_year"] = rows[f"{name}_year"].astype("Int16")
-    rows["split"], outcome = split(rows, settings)
+    periods = summed(summaries)
+    companions = [name for name in shared["collections"] if name != PRIMARY]
+    found = accept(rows, settings.accept, settings.seed, periods, companions)
+    rows["complete"], rows["accepted"], rows["accepted_rank"] = found.complete, found.accepted, found.rank
+    rows["split"] = NO_SPLIT
+    rows.loc[found.accepted, "split"], outcome = split(rows[found.accepted], settings)
     if outcome.reason:
         log.warning("split by block instead of tile: %s", outcome.reason)
-    made = {**dataclasses.asdict(outcome), "asked": settings.by, "shares": settings.shares.model_dump()}
+    made = {**dataclasses.asdict(outcome), "asked": settings.split.by, "shares": settings.split.shares.model_dump()}
     figures = dataset_statistics(rows, dict(sorted(summaries.items())), shared, made)
+    figures["accept"] = {**settings.accept.model_dump(), **found.figures}
     _write_json(statistics, figures)
     public = gpd.GeoDataFrame(
-        rows[[name for name in rows if not name.startswith(BAND_SUMS)]], geometry="geometry", crs=4326
+        rows[[name for name in rows if not name.startswith(INTERNAL)]], geometry="geometry", crs=4326
     )
     described = {
         **shared, "format": FORMAT, "dataset": settings.dataset, "split": made, "tiles": sorted(summaries),

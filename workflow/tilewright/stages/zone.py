@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from tilewright.acceptance import period_column
 from tilewright.config.bands import COLLECTION_BANDS, NONE, PRIMARY, UNLABELED
 from tilewright.errors import TilewrightError
 from tilewright.periods import period_summary
@@ -21,6 +22,17 @@ from tilewright.store.zarrzip import StoreReader
 log = logging.getLogger(__name__)
 
 BAND_SUMS = "sums:"  # columns sums:<collection>_<band>_<count|sum|sum_of_squares>, for the statistics only
+# Columns days:<collection>, for splits by year only: a list of the days (since 1970-01-01, UTC) of the cell's dates, and
+# days:<collection>:primary, of a companion the days of the primary's dates that it is the companion of.
+DAYS = "days:"
+INTERNAL = (BAND_SUMS, DAYS)
+"""How columns begin that are not in the index."""
+
+# Columns of cells.parquet that say where a cell comes from, and what stands where a cell has no such thing.
+_ORIGIN: Final[dict[str, tuple[str, Any]]] = {
+    "grid": ("int32", 0), "sample": ("int64", -1), "sample_id": ("string", None), "sample_label": ("string", None),
+    "reference_date": ("datetime64[us]", None),
+}  # fmt: skip
 
 _OF_A_COLLECTION: Final = (
     "quantity",
@@ -74,6 +86,8 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
     """The rows of one tile's cells, its summary (counts of cells, scenes, refusals), and what all tiles share."""
     cells = read_table(tile.folder / "cells.parquet")
     rows = cells[["cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat", "geometry"]].copy()
+    for name, (kind, nothing) in _ORIGIN.items():
+        rows[name] = cells[name].astype(kind) if name in cells else pd.Series(nothing, index=rows.index, dtype=kind)
     summary: dict[str, Any] = {"cells": table_metadata(tile.folder / "cells.parquet")["counts"]}
     with StoreReader(tile.series) as store:
         described: dict[str, Any] = {"software": store.small("").attrs["software"], "collections": {}}
@@ -120,6 +134,10 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles, name: s
                 f"{tile.series}: {name} has other cells than {PRIMARY}; delete the file and run again"
             )
         rows[f"{name}_dates"] = np.append(coords["dates"], 0)[at].astype(np.int32)
+    for period in tile.periods:
+        found = (coords["period"] == period).sum(axis=1)
+        rows[period_column(name, period)] = np.append(found, 0)[at].astype(np.int32)
+    _add_days(rows, store, name, coords, at)
     for group in (each for each in store.groups() if each.startswith(f"{name}/r")):
         part = store.small(group, ["band_count", "band_sum", "band_sum_of_squares"])
         for column, band in enumerate(part["band"]):
@@ -141,6 +159,25 @@ def _add_dates(rows: pd.DataFrame, coords: Small, at: pd.Series) -> None:
     )
     mean_bad = [float(bad[row, : len(one)].mean()) if len(one) else np.nan for row, one in zip(at, found, strict=True)]
     rows["mean_bad_fraction"] = np.array(mean_bad, np.float32)
+
+
+def _add_days(rows: pd.DataFrame, store: StoreReader, name: str, coords: Small, at: pd.Series) -> None:
+    """Columns of the days of a collection's dates, and of the primary's dates that these belong to."""
+    time = coords["time"]
+    rows[f"{DAYS}{name}"] = _day_lists(time, ~np.isnat(time), at)
+    if name != PRIMARY:
+        primary = store.small(PRIMARY)
+        of = dict(zip(primary["scene_id"].ravel().tolist(), primary["time"].ravel(), strict=True))
+        pairs = coords["pair_of"].ravel().tolist()
+        own = np.array([of[pair] if pair else np.datetime64("NaT", "us") for pair in pairs], "datetime64[us]")
+        rows[f"{DAYS}{name}:primary"] = _day_lists(own.reshape(time.shape), ~np.isnat(time), at)
+
+
+def _day_lists(time: np.ndarray, there: np.ndarray, at: pd.Series) -> pd.Series:
+    """(cell,) lists of days from (row of the store, date) times; empty where `at` is −1."""
+    days = time.astype("datetime64[D]").astype(np.int64).astype(np.int32)
+    lists = [days[row][there[row]] if row >= 0 else days[:0].ravel() for row in at]
+    return pd.Series(lists, index=at.index, dtype=pd.ArrowDtype(pa.list_(pa.int32())))
 
 
 def _of_cells(values: np.ndarray, at: np.ndarray) -> np.ndarray:
