@@ -14,6 +14,7 @@ import pandas as pd
 from tilewright.catalog.fields import item_time
 from tilewright.catalog.local import FROZEN_ITEM, SEARCHED
 from tilewright.config.bands import PRIMARY
+from tilewright.config.spans import listed
 from tilewright.errors import TilewrightError
 from tilewright.progress import SUMMARY
 from tilewright.select import USED
@@ -85,15 +86,17 @@ def _found(dataset: Path) -> tuple[dict[tuple[str, str], Item], set[tuple[str, s
     items: dict[tuple[str, str], Item] = {}
     digests: dict[tuple[str, str], tuple[str, Path]] = {}
     chosen: set[tuple[str, str]] = set()
-    spans: dict[str, set[Span]] = {}  # of each STAC collection
-    for folder in (dataset / "tiles" / tile / period for tile in about["tiles"] for period in about["periods"]):
+    spans: dict[str, dict[str, set[Span]]] = {}  # of each STAC collection and tile
+    for tile, period in ((tile, period) for tile in about["tiles"] for period in about["periods"]):
+        folder = dataset / "tiles" / tile / period
         selection = read_table(folder / "selection.parquet", columns=["collection", "scene_id", "status"])
         selection = selection[selection["status"] == USED]
         used = set(zip(selection["collection"], selection["scene_id"], strict=True))
         for path in (folder / name for name in names):
             search = table_metadata(path)
             for ours, stac in search.get("collections", {}).items():
-                spans.setdefault(stac, set()).add(tuple(search["spans"][ours]))
+                days = ((first, last) for first, last in listed(search["spans"][ours]))
+                spans.setdefault(stac, {}).setdefault(tile, set()).update(days)
             for row in _rows(path):
                 key = (row.collection, row.scene_id)
                 known = digests.setdefault(key, (row.digest, path))
@@ -107,13 +110,20 @@ def _found(dataset: Path) -> tuple[dict[tuple[str, str], Item], set[tuple[str, s
                 # the parts of an acquisition are chosen with the first of them
                 if not row.refused and (row.collection, row.acquisition) in used:
                     chosen.add(key)
-    searched = {name: _collection(name, sorted(days), about["tiles"]) for name, days in sorted(spans.items())}
+    searched = {name: _collection(name, days) for name, days in sorted(spans.items()) if any(days.values())}
     return items, chosen, searched
 
 
-def _collection(name: str, spans: list[Span], tiles: list[str]) -> Item:
-    """What was searched of a collection, as a STAC Collection: also where nothing was found, or somebody would think that nobody had looked."""
-    first, last = min(spans)[0], max(last for _, last in spans)
+def _collection(name: str, spans: dict[str, set[Span]]) -> Item:
+    """What was searched of a collection, as a STAC Collection: also where nothing was found, or somebody would think that nobody had looked.
+
+    Args:
+        spans: by tile. Where cells have dates of their own, tiles are searched at days of their own.
+    """
+    days = {tile: [list(span) for span in sorted(each)] for tile, each in sorted(spans.items())}
+    every = list(days.values())
+    first, last = min(span[0] for each in every for span in each), max(span[1] for each in every for span in each)
+    same = all(each == every[0] for each in every)
     return {
         "type": "Collection", "stac_version": "1.1.0", "id": name, "license": "other", "links": [],
         "description": "What the searches of one dataset found in this collection, which holds more.",
@@ -121,7 +131,7 @@ def _collection(name: str, spans: list[Span], tiles: list[str]) -> Item:
             "spatial": {"bbox": [[-180, -90, 180, 90]]},
             "temporal": {"interval": [[f"{first}T00:00:00Z", f"{last}T23:59:59Z"]]},
         },
-        SEARCHED: {"tiles": sorted(tiles), "days": [list(span) for span in spans]},
+        SEARCHED: {"tiles": list(days), "days": every[0] if same else days},
     }  # fmt: skip
 
 

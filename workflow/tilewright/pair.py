@@ -10,7 +10,7 @@ import pandas as pd
 
 from tilewright.config.bands import RADAR
 from tilewright.config.collections import Pair
-from tilewright.select import MISSING, REFUSED, USED
+from tilewright.select import MISSING, REFUSED, USED, scene_cloud
 
 NODATA: Final = "nodata"  # the reason of a scene whose pixels lack data in the cell
 # Columns of selection.parquet.
@@ -25,7 +25,8 @@ class Companions:
     """All scenes of a companion collection near a period, and what is known of them in the cells of a tile.
 
     Attributes:
-        scenes: a row a scene, in order of time, then id: scene_id, datetime, datatake, orbit_state, refused.
+        scenes: a row a scene, in order of time, then id: scene_id, datetime, datatake, orbit_state, refused; cloud_cover in percent,
+            NaN where it is not known, which matters only where a limit is set.
         held: (cell, scene) whether the scene may show the cell; others are not tried.
         nodata: (cell, scene) share of the cell's pixels without data, NaN where they have not been read.
         broken: scene_id → why its files cannot serve.
@@ -47,7 +48,8 @@ class Companions:
     def none(self) -> str:
         """The words for there being no companion."""
         if not self.is_radar:
-            return f"no {self.collection} of the datatake"
+            serves = "" if self.pair.max_scene_cloud is None else " that serves"
+            return f"no {self.collection} of the datatake{serves}"
         orbit = f"{self.pair.orbit} " if self.pair.orbit else ""
         days = self.pair.nearest_days
         return f"no {orbit}{self.collection} that serves within {days:g} {'day' if days == 1 else 'days'}"
@@ -55,14 +57,17 @@ class Companions:
     def refusals(self) -> np.ndarray:
         """(cell, scene) why a scene cannot serve a cell, under what is known; "" where it can.
 
-        Of several reasons the first in this order is given: the scene's own, orbit, broken files, nodata.
+        Of several reasons the first in this order is given: the scene's own, orbit, the scene's cloud cover, broken files, nodata.
         """
         reason = np.full(self.held.shape, "", object)
+        cloudy = scene_cloud(self.scenes, self.pair.max_scene_cloud, self.pair.exclusive)
         for at, scene in enumerate(self.scenes.itertuples(index=False)):
             if scene.refused:
                 reason[:, at] = scene.refused
             elif self.pair.orbit and scene.orbit_state != self.pair.orbit:
                 reason[:, at] = "orbit"
+            elif cloudy[at]:
+                reason[:, at] = cloudy[at]
             elif scene.scene_id in self.broken:
                 reason[:, at] = f"broken: {self.broken[scene.scene_id]}"
         reason[(reason == "") & (self.nodata > self.pair.max_nodata)] = NODATA

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import yaml
 
 from tilewright.config import settings
 from tilewright.config.bands import PRIMARY
-from tilewright.config.cell_settings import CellsSettings, clip_digest
+from tilewright.config.cell_settings import CellsSettings, clip_digest, samples_digest, samples_text
+from tilewright.config.cities import GEONAMES
 from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile, VectorFile, is_postgis
 from tilewright.config.label_settings import (
     AskSettings,
@@ -22,11 +24,14 @@ from tilewright.config.label_settings import (
     SourceSettings,
 )
 from tilewright.config.load import load_config, load_providers, ontology_path
+from tilewright.config.location_settings import LocationsSettings
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
 from tilewright.config.settings import SearchSettings
+from tilewright.config.spans import Days, joined
 from tilewright.errors import TilewrightError
 from tilewright.grid import AreaOfInterest, load_aoi, tile
+from tilewright.grid.sample_files import SampleTable, load_samples
 
 # What goes to a stage is one word of a command line, which Linux ends at 128 kB.
 _TILES_SHOWN = 200
@@ -79,8 +84,12 @@ class DatasetConfig:
         cells = self.config.cells
         named = [(f"cells.activity.files: {path}", path) for path in (cells.activity.files if cells.activity else [])]
         named += [(f"cells.water.file: {cells.water.file}", cells.water.file)] if cells.water else []
+        named += [(f"aoi.cities.table: {path}", path) for path in self.city_table]
         if self.config.aoi.file:
             named.append((f"aoi.file: {self.config.aoi.file}", self.config.aoi.file))
+        if self.config.aoi.own:
+            key, places = self.config.aoi.own
+            named.append((f"aoi.{key}.path: {places.path}", places.path))
         for key, file in named:
             if not Path(file).is_file():
                 raise TilewrightError(f"{key}: no such file; mend the path")
@@ -226,14 +235,63 @@ class DatasetConfig:
         """The area of interest; its tiles are found only when asked for."""
         return load_aoi(self.config.aoi)
 
-    def tiles_by_zone(self) -> dict[str, list[str]]:
-        """{zone: tiles} that the AOI meets, sorted.
+    @cached_property
+    def samples(self) -> SampleTable:
+        """The user's own places, of `aoi.points` or `aoi.polygons`; read only when asked for."""
+        return load_samples(self.config.aoi, self.config.cells.size_m)
+
+    def reference_span(self, tile: str) -> list[Days]:
+        """The days that the reference dates of the tile's cells are among; none where no cell has one.
 
         Raises:
-            TilewrightError: where the AOI meets no tile.
+            TilewrightError: where the file of the user's own places does not serve.
+        """
+        reference = self.config.cells.reference
+        if reference is not None:
+            return [(reference.date - timedelta(reference.shift_days - 1), reference.date)]
+        return joined((day, day) for day in self.samples.dates(tile)) if self.config.aoi.own is not None else []
+
+    @property
+    def city_table(self) -> list[str]:
+        """The file that locations are sampled from; none for a table that a package brings."""
+        cities = self.config.aoi.cities
+        return [] if cities is None or cities.table == GEONAMES else [cities.table]
+
+    @property
+    def locations_file(self) -> str:
+        """Where the locations around cities are kept, relative to the working directory."""
+        return f"results/{self.name}/locations.parquet"
+
+    @cached_property
+    def _location_tiles(self) -> dict[str, str]:
+        """{tile: digest of its locations}; only after the stage `locations`."""
+        from tilewright.locations.file import tiles_of
+
+        return tiles_of(Path(self.locations_file))
+
+    def location_digest(self, tile: str) -> str | None:
+        """A digest of the tile's locations around cities, so that it runs again where they change; None without cities.
+
+        Raises:
+            TilewrightError: a tile without any.
+        """
+        if self.config.aoi.cities is None:
+            return None
+        if tile not in self._location_tiles:
+            raise TilewrightError(
+                f"tile {tile} has none of the locations around cities (aoi.cities): ask for one of the "
+                f"{len(self._location_tiles)} tiles in {self.locations_file}"
+            )
+        return self._location_tiles[tile]
+
+    def tiles_by_zone(self) -> dict[str, list[str]]:
+        """{zone: tiles} that the AOI meets, sorted; those of the locations around cities, once these are sampled.
+
+        Raises:
+            TilewrightError: where the AOI meets no tile; where the file of locations is missing.
         """
         found: dict[str, list[str]] = {}
-        for name in self.aoi.tiles():
+        for name in self._tiles():
             found.setdefault(tile(name).zone, []).append(name)
         return dict(sorted(found.items()))
 
@@ -241,6 +299,11 @@ class DatasetConfig:
     def layouts(self) -> list[str]:
         """The layouts that the dataset is exported in."""
         return list(self.config.export.layout) if self.config.export else []
+
+    def _tiles(self) -> Iterable[str]:
+        if self.config.aoi.cities is not None:
+            return self._location_tiles
+        return self.samples.tiles() if self.config.aoi.own is not None else self.aoi.tiles()
 
     def settings(
         self, stage: str, tile: str = "", period: str = "", zone: str = "", source: str = "", layout: str = ""
@@ -252,10 +315,11 @@ class DatasetConfig:
         """
         makers: dict[str, Callable[[], Any]] = {
             "simulate": lambda: self.config.simulate,
+            "locations": self._locations,
             "cells": lambda: self._cells(tile),
             "search": lambda: self._search(tile, period, [PRIMARY]),
             "search_companions": lambda: self._search(tile, period, self.companions),
-            "mask": lambda: settings.mask_settings(self.config, tile),
+            "mask": lambda: settings.mask_settings(self.config, tile, period),
             "crop": lambda: settings.crop_settings(self.config, tile, period),
             "source": lambda: _source(self._of_source(source)),
             "ask": lambda: _source(self._of_source(source)),
@@ -269,20 +333,42 @@ class DatasetConfig:
         return settings.text(makers[stage]())
 
     def _search(self, tile: str, period: str, collections: Sequence[str]) -> SearchSettings:
-        return settings.search_settings(self.config, self.providers, tile, period, collections)
+        around = self.config.period(period).reference is not None
+        references = self.reference_span(tile) if around else []
+        return settings.search_settings(self.config, self.providers, tile, period, collections, references)
+
+    def _locations(self) -> LocationsSettings:
+        cities = self.config.aoi.cities
+        if cities is None:
+            raise TilewrightError("aoi.cities: is not in the config, so there are no locations to sample")
+        return LocationsSettings(seed=self.config.seed, size_m=self.config.cells.size_m, cities=cities)
 
     def _cells(self, tile: str) -> CellsSettings:
         cells = self.config.cells
-        clip: str | None = self.aoi.clip(tile)
-        clip_file = digest = None
-        if clip is not None and len(clip) > _LONGEST_CLIP:
-            # The stage clips again by itself; the digest says here whether this tile's part of the file changed.
-            clip_file, digest, clip = self.config.aoi.file, clip_digest(clip), None
+        where: dict[str, Any] = {}
+        if self.config.aoi.cities is not None:
+            where["locations_digest"] = self.location_digest(tile)
+        elif self.config.aoi.own is not None:
+            where = self._samples_of(tile)
+        else:
+            clip = self.aoi.clip(tile)
+            if clip is None or len(clip) <= _LONGEST_CLIP:
+                where["clip"] = clip
+            else:
+                # The stage clips again by itself; the digest says here whether this tile's part of the file changed.
+                where.update(clip_file=self.config.aoi.file, clip_digest=clip_digest(clip))
         return CellsSettings(
-            seed=self.config.seed, strategy=cells.strategy, size_m=cells.size_m, fraction=cells.fraction,
-            number=cells.number, activity=cells.activity, water=cells.water,
-            labelled_by=cells.labelled_by, clip=clip, clip_file=clip_file, clip_digest=digest,
+            seed=self.config.seed, strategy=cells.strategy, size_m=cells.size_m, stride_m=cells.stride_m,
+            grids=cells.lattices if cells.strategy == "grids" else None, reference=cells.reference, fraction=cells.fraction,
+            number=cells.number, activity=cells.activity, water=cells.water, labelled_by=cells.labelled_by, **where,
         )  # fmt: skip
+
+    def _samples_of(self, tile: str) -> dict[str, Any]:
+        """The tile's own of the user's places, or where the stage finds them; those of other tiles make no difference."""
+        samples = self.samples.of(tile)
+        if len(samples_text(samples)) <= _LONGEST_CLIP:
+            return {"samples": samples}
+        return {"samples_of": self.config.aoi, "samples_digest": samples_digest(samples)}
 
     def _labels(self) -> LabelsSettings:
         return LabelsSettings(

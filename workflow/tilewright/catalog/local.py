@@ -14,7 +14,8 @@ Item = dict[str, Any]
 # The property under which `tilewright freeze` keeps the raw item as JSON text: one schema of columns cannot hold the items
 # of all catalogs exactly.
 FROZEN_ITEM: Final = "tilewright:item"
-# Under this it keeps, with each collection, the tiles and spans of days that were searched: of others it knows nothing.
+# Under this it keeps, with each collection, the tiles and spans of days that were searched (by tile, where they differ): of others it
+# knows nothing.
 SEARCHED: Final = "tilewright:searched"
 
 
@@ -114,7 +115,10 @@ def _check_searched(collection: Item, path: Path, start: date, end: date, tile: 
     if tile is not None and tile not in searched["tiles"]:
         raise TilewrightError(f"catalog {path}: was frozen from searches of other tiles than {tile}: {mend} this tile")
     asked = start
-    spans = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in searched["days"]]
+    days = searched["days"]
+    if isinstance(days, dict):
+        days = days[tile] if tile is not None else [span for each in days.values() for span in each]
+    spans = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in days]
     for first, last in sorted(spans):
         if first <= asked <= last:
             asked = last + timedelta(days=1)

@@ -19,6 +19,14 @@ class Pair(Model):
         None, description="Sentinel-1: only scenes of this direction"
     )
     max_nodata: Fraction = Field(0.0, description="largest share of the cell without data")
+    max_scene_cloud: Fraction | None = Field(
+        None, exclude_if=lambda limit: limit is None,
+        description="Level-1C: largest cloud cover of the whole scene as the catalog says (0.1: 10 %); a scene of which it does not say is refused",
+    )  # fmt: skip
+    exclusive: bool = Field(
+        False, exclude_if=lambda told: told is False,
+        description="Level-1C: max_scene_cloud is refused itself: less than, not at most",
+    )  # fmt: skip
     required: bool = Field(
         False, description="refuse a Level-2A scene for a cell that has no companion here; otherwise the companion is missing there"
     )  # fmt: skip
@@ -68,7 +76,11 @@ def check_collections(collections: Mapping[str, Collection]) -> None:
                 f"collections.{key}.quantity: {collection.quantity} is not to be had; use {' or '.join(QUANTITIES[key])}"
             )
         said = collection.pair.model_fields_set
-        wrong = said if key == PRIMARY else said & {"nearest_days", "orbit"} if key not in RADAR else set()
+        if key == PRIMARY:
+            wrong, how = said, "the others are paired with it"
+        elif key in RADAR:
+            wrong, how = said & {"max_scene_cloud", "exclusive"}, "clouds do not hide the ground from radar"
+        else:
+            wrong, how = said & {"nearest_days", "orbit"}, "it is paired by its datatake"
         if wrong:
-            how = "the others are paired with it" if key == PRIMARY else "it is paired by its datatake"
             raise ValueError(f"collections.{key}.pair.{min(wrong)}: says nothing here, as {how}; remove it")

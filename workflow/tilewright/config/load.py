@@ -1,17 +1,19 @@
 """From the mapping that Snakemake merged (files, --config) to a checked `Config`, with one message for all that is wrong."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tilewright.config.area import Aoi
 from tilewright.config.collections import Collection, Quantity
 from tilewright.config.label_sets import SOURCE_KINDS
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
+from tilewright.config.seasons import FORMS, SEASONS
 from tilewright.errors import TilewrightError
 
 M = TypeVar("M", bound=BaseModel)
@@ -52,7 +54,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def _without_tags(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The keys that a user wrote: pydantic adds which form of `periods`, `source` or `extent` it took them for."""
-    tags = {"periods": ("list", "span"), "source": SOURCE_KINDS, "extent": ("box", "file")}
+    tags = {"periods": FORMS, "source": SOURCE_KINDS, "extent": ("box", "file")}
     return tuple(
         step for at, step in enumerate(location) if not (at > 0 and step in tags.get(str(location[at - 1]), ()))
     )
@@ -71,6 +73,8 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
             if kind
             else f"{key}.kind: is missing; one of {', '.join(SOURCE_KINDS)}"
         )
+    if error["type"] == "union_tag_invalid" and location == ("periods",):
+        return f"periods.seasons: {error['input']['seasons']!r} is none of {', '.join(SEASONS)}"
     if error["type"] == "missing":
         return f"{key}: is missing; add it (see config/README.md)"
     if location[:1] == ("provider",) and error["type"] in ("string_type", "dict_type"):
@@ -110,6 +114,22 @@ def _yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TilewrightError(f"{path}: must be a mapping of keys to values")
     return content
+
+
+def with_last_area(mapping: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A merged config whose area of interest is of one kind: that of the last document that names one.
+
+    Snakemake merges key by key, so that `--config aoi='{file: mine.gpkg}'` would stand beside the bbox of a recipe.
+
+    Args:
+        given: what was merged, in that order.
+    """
+    said = [each["aoi"] for each in given if isinstance(each.get("aoi"), Mapping)]
+    named = [kinds for each in said if (kinds := set(each) & Aoi.model_fields.keys())]
+    if not named or not isinstance(mapping.get("aoi"), Mapping):
+        return dict(mapping)
+    gone = Aoi.model_fields.keys() - named[-1]
+    return {**mapping, "aoi": {key: value for key, value in mapping["aoi"].items() if key not in gone}}
 
 
 def load_config(mapping: Mapping[str, Any]) -> Config:

@@ -12,11 +12,14 @@ from shapely.geometry.base import BaseGeometry
 
 from tilewright.catalog import Acquisition, Scene, acquisitions
 from tilewright.config.bands import PRIMARY, RADAR, SCL_CLASSES
+from tilewright.config.choice import Reference
 from tilewright.config.collections import Pair
+from tilewright.config.spans import Days
 from tilewright.cropping.footprints import held_by
 from tilewright.errors import TilewrightError
 from tilewright.pair import COLUMNS, NODATA, Asked, Companions, pairs, unpaired
 from tilewright.select import COUNT_COLUMNS, REFUSED, USED, Candidates, Rule, select
+from tilewright.windows import windows_of
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ class Found:
     Attributes:
         acquisitions: what can serve, by time, then id.
         rows: a row for each of them and for each scene refused at search, by time, then id: scene_id, datetime, datatake, orbit_state,
-            refused.
+            refused, cloud_cover (percent; of several parts the cloudiest, NaN where one is not known).
         footprints: of the rows, of radar only; None where unknown.
     """
 
@@ -40,20 +43,19 @@ class Found:
     def of(cls, scenes: Sequence[Scene], bands: Sequence[str] = ()) -> "Found":
         """Args: `bands`: what an acquisition must list to serve at all."""
         serving = acquisitions([scene for scene in scenes if not scene.refused])
-        rows: list[tuple[Any, ...]] = [
-            (one.scene_id, one.datetime, one.datatake, one.orbit_state, unlisted(one, bands), one.parts)
-            for one in serving
-        ]
-        rows += [
-            (scene.scene_id, scene.datetime, scene.datatake, scene.orbit_state, scene.refused, (scene,))
-            for scene in scenes
-            if scene.refused
-        ]
+        rows = [_row(one, unlisted(one, bands), one.parts) for one in serving]
+        rows += [_row(scene, scene.refused, (scene,)) for scene in scenes if scene.refused]
         rows.sort(key=lambda row: row[1:2] + row[:1])
-        table = pd.DataFrame(
-            [row[:5] for row in rows], columns=["scene_id", "datetime", "datatake", "orbit_state", "refused"]
-        )
-        return cls(serving, table.astype({"datetime": "datetime64[us]"}), [_footprint(row[5]) for row in rows])
+        columns = ["scene_id", "datetime", "datatake", "orbit_state", "refused", "cloud_cover"]
+        table = pd.DataFrame([row[:6] for row in rows], columns=columns)
+        kinds = {"datetime": "datetime64[us]", "cloud_cover": "float64"}
+        return cls(serving, table.astype(kinds), [_footprint(row[6]) for row in rows])
+
+
+def _row(one: Acquisition | Scene, refused: str, parts: Sequence[Scene]) -> tuple[Any, ...]:
+    """What `Found.rows` says of it, and its parts."""
+    cloud = float(np.max([part.cloud_cover for part in parts]))  # NaN where one is
+    return one.scene_id, one.datetime, one.datatake, one.orbit_state, refused, cloud, parts
 
 
 def _footprint(parts: Sequence[Scene]) -> BaseGeometry | None:
@@ -84,8 +86,15 @@ def check_bands(collection: str, found: Found, bands: Sequence[str]) -> None:
             raise TilewrightError(f"{what}: mend the provider's asset names, or leave the band out")
 
 
-def candidates(cells: pd.DataFrame, found: Found, masks: pd.DataFrame) -> Candidates:
-    """Line the masks up as (cell, scene) arrays; a scene refused at search has no counts."""
+def candidates(
+    cells: pd.DataFrame, found: Found, masks: pd.DataFrame, windows: Sequence[Days] = (), reference: Reference | None = None
+) -> Candidates:  # fmt: skip
+    """Line the masks up as (cell, scene) arrays; a scene refused at search has no counts, nor one outside a cell's days.
+
+    Args:
+        windows: the period's, in turn, where scenes of some come after those of others.
+        reference: days around each cell's reference_date, a column of `cells`.
+    """
     shape = (len(cells), len(found.rows))
     count = np.zeros((*shape, len(SCL_CLASSES)), np.int64)
     brightness = np.full(shape, np.nan, np.float32)
@@ -99,7 +108,11 @@ def candidates(cells: pd.DataFrame, found: Found, masks: pd.DataFrame) -> Candid
         brightness[rows, at] = part["brightness"].to_numpy()
         if why := str(part["broken"].iloc[0]):
             broken[str(scene)] = why
-    return Candidates(cells["cell_id"].to_numpy(object), found.rows, count, brightness, broken)
+    window = None
+    if windows or reference is not None:
+        dates = None if reference is None else cells["reference_date"].to_numpy("datetime64[us]")
+        window = windows_of(found.rows["datetime"].to_numpy("datetime64[us]"), windows, reference, dates, len(cells))
+    return Candidates(cells["cell_id"].to_numpy(object), found.rows, count, brightness, broken, window)
 
 
 def companions(collection: str, pair: Pair, cells: pd.DataFrame, found: Found) -> Companions:

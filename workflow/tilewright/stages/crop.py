@@ -17,7 +17,7 @@ from tilewright.cropping.writing import Patches, write_patches
 from tilewright.errors import TilewrightError
 from tilewright.imagery import ImageryReader, Reader
 from tilewright.progress import SUMMARY
-from tilewright.select import USED, Rule
+from tilewright.select import USED, Rule, Spread
 from tilewright.stages.mask import boxes
 from tilewright.store import read_table, write_table
 from tilewright.store.patches import PreviousPatches, layers_of
@@ -49,7 +49,8 @@ def make_crop(
         TilewrightError: when a source stays unreachable, naming tile, scene and asset, or every scene is broken.
     """
     reader = reader or ImageryReader()
-    cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
+    dated = ["reference_date"] if settings.reference else []
+    cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m", *dated])
     try:
         found = _found(scenes, companion_scenes, settings)
         choice = _choice(cell_table, found, read_table(masks), settings)
@@ -83,7 +84,8 @@ def make_crop(
             write_patches(patches, attrs, parts, choice.candidates, size_m)
     except TilewrightError as error:
         raise TilewrightError(f"tile {settings.tile}, period {settings.period}: {error}") from error
-    rule = settings.model_dump(mode="json", include={"seed", "scenes", "order", "limits", "companions"})
+    told_of = {"seed", "scenes", "order", "limits", "companions", "windows", "reference", "weights", "method"}
+    rule = settings.model_dump(mode="json", include=told_of)
     write_table(chosen, selection, {"tile": settings.tile, "period": settings.period, "rule": rule})
     read, reused = (sum(getattr(one, name) for one in fillings.values()) for name in ("read", "reused"))
     told = {"patches": len(used), "pieces_read": read, "pieces_reused": reused}
@@ -112,12 +114,16 @@ def _found(scenes: Path, companion_scenes: Path | None, settings: CropSettings) 
 
 
 def _choice(cells: pd.DataFrame, found: Mapping[str, Found], masks: pd.DataFrame, settings: CropSettings) -> Choice:
-    rule = Rule(settings.tile, settings.period, settings.seed, settings.scenes, settings.order, settings.limits)
+    spread = None
+    if settings.weights is not None and settings.method is not None:
+        spread = Spread(settings.windows[0], settings.weights, settings.method)
+    rule = Rule(settings.tile, settings.period, settings.seed, settings.scenes, settings.order, settings.limits, spread)
     others = {
         collection: companions(collection, pair, cells, found[collection])
         for collection, pair in sorted(settings.companions.items())
     }
-    return Choice(candidates(cells, found[PRIMARY], masks), rule, others)
+    known = candidates(cells, found[PRIMARY], masks, settings.windows, settings.reference)
+    return Choice(known, rule, others)
 
 
 def _settled(choice: Choice, fillings: Mapping[str, Filling]) -> pd.DataFrame:

@@ -18,13 +18,14 @@ from tilewright.imagery import Ask, BrokenAssetError, ImageryReader, Mosaic, Pre
 from tilewright.progress import SUMMARY, Progress
 from tilewright.select import COUNT_COLUMNS
 from tilewright.store import read_table, write_table
+from tilewright.windows import windows_of
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Found:
-    """What is known of one acquisition: (cell, 12) counts, (cell,) brightness, and why it cannot be read."""
+    """What is known of one acquisition in its wanted cells: (cell, 12) counts, (cell,) brightness, and why it cannot be read."""
 
     counts: np.ndarray
     brightness: np.ndarray
@@ -40,7 +41,7 @@ def make_mask(
 ) -> None:
     """Write one row for each (acquisition, cell), in the order of the acquisitions and the cells, and what reading cost.
 
-    The parts of an acquisition are taken as one image; scenes refused at search are not read. Columns: scene_id (the first
+    With a reference, only for acquisitions of the days around the cell's reference date: others are not read there. The parts of an acquisition are taken as one image; scenes refused at search are not read. Columns: scene_id (the first
     part's), cell_id, scl_00 … scl_11 (pixels), brightness (DN percentile of the intensity band's valid pixels, harmonised; NaN
     where the filter is off or nothing is valid), broken (why the SCL or intensity band of a part cannot be read; the counts are
     then 0).
@@ -49,20 +50,23 @@ def make_mask(
         TilewrightError: when a source stays unreachable, or none of several scenes can be read.
     """
     reader = reader or ImageryReader()
-    cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m"])
-    found = acquisitions([scene for scene in scenes_of(read_table(scenes)) if scene.collection == PRIMARY])
+    dated = ["reference_date"] if settings.reference else []
+    cell_table = read_table(cells, columns=["cell_id", "epsg", "ulx", "uly", "size_m", *dated])
+    known = acquisitions([scene for scene in scenes_of(read_table(scenes)) if scene.collection == PRIMARY])
+    pairs = [(one, rows) for one, rows in zip(known, _wanted(cell_table, known, settings), strict=True) if len(rows)]
+    found, wanted = [one for one, _ in pairs], [rows for _, rows in pairs]
     try:
-        measured = _measure(cell_table, found, settings, reader)
+        measured = _measure(cell_table, found, wanted, settings, reader)
     except TilewrightError as error:
         raise TilewrightError(f"tile {settings.tile}: {error}") from error
     broken = [one.why for one in measured if one.why]
-    if len(cell_table) and len(broken) == len(found) >= 2:
+    if len(broken) == len(found) >= 2:
         # One scene may vanish or break; all of them at once is a disk that is not mounted or a mirror that moved.
         raise TilewrightError(
             f"tile {settings.tile}: none of {len(broken)} scenes can be read, such as {_href(found)} ({broken[0]}): the imagery "
             "is not what the catalog says; bring it back or mend the catalog, then run again"
         )
-    table = _table(cell_table, found, measured)
+    table = _table(cell_table, found, wanted, measured)
     write_table(table, output, {"tile": settings.tile, "reader": reader.version, "scl_classes": list(SCL_CLASSES)})
     reader.traffic.write(traffic, stage="mask", tile=settings.tile)
     log.log(
@@ -70,12 +74,22 @@ def make_mask(
     )  # fmt: skip
 
 
-def _table(cells: pd.DataFrame, scenes: list[Acquisition], measured: list[_Found]) -> pd.DataFrame:
-    """One row for each (acquisition, cell)."""
+def _wanted(cells: pd.DataFrame, scenes: list[Acquisition], settings: MaskSettings) -> list[np.ndarray]:
+    """The cells of each acquisition that are counted, as ascending positions."""
+    times = np.array([scene.datetime for scene in scenes], "datetime64[us]")
+    dates = cells["reference_date"].to_numpy("datetime64[us]") if settings.reference else None
+    inside = windows_of(times, (), settings.reference, dates, len(cells)) >= 0
+    return [np.flatnonzero(inside[:, at]) for at in range(len(scenes))]
+
+
+def _table(
+    cells: pd.DataFrame, scenes: list[Acquisition], wanted: list[np.ndarray], measured: list[_Found]
+) -> pd.DataFrame:
+    """One row for each (acquisition, cell) that is wanted."""
     parts = []
-    for scene, one in zip(scenes, measured, strict=True):
+    for scene, rows, one in zip(scenes, wanted, measured, strict=True):
         part = pd.DataFrame(one.counts, columns=COUNT_COLUMNS)
-        part.insert(0, "cell_id", cells["cell_id"].to_numpy())
+        part.insert(0, "cell_id", cells["cell_id"].to_numpy()[rows])
         part.insert(0, "scene_id", scene.scene_id)
         parts.append(part.assign(brightness=one.brightness, broken=one.why))
     empty = pd.DataFrame({"scene_id": [], "cell_id": []}, dtype=object).assign(
@@ -89,22 +103,28 @@ def _href(scenes: list[Acquisition]) -> str:
     return next((asset.shown for scene in scenes for asset in scene.assets("SCL")), "an asset without href")
 
 
-def _measure(cells: pd.DataFrame, scenes: list[Acquisition], settings: MaskSettings, reader: Reader) -> list[_Found]:
-    """What is found in each acquisition, in their order."""
+def _measure(
+    cells: pd.DataFrame, scenes: list[Acquisition], wanted: list[np.ndarray], settings: MaskSettings, reader: Reader
+) -> list[_Found]:
+    """What is found in each acquisition, in their order.
+
+    Args:
+        wanted: ascending positions of the cells of each, at least one.
+    """
     bands = ["SCL", *([settings.intensity_band] if settings.intensity_band else [])]
     place = {part.scene_id: at for at, scene in enumerate(scenes) for part in scene.parts}
-    found = [_Found.nothing(len(cells), _unlisted(scene, bands)) for scene in scenes]
-    todo = [at for at, one in enumerate(found) if not one.why] if len(cells) else []
-    progress = Progress(log, len(todo) * len(bands) * len(cells), "pieces")
+    found = [_Found.nothing(len(rows), _unlisted(scene, bands)) for scene, rows in zip(scenes, wanted, strict=True)]
+    todo = [at for at, one in enumerate(found) if not one.why]
+    progress = Progress(log, sum(len(wanted[at]) for at in todo) * len(bands), "pieces")
     while todo:
         try:
-            _run(cells, scenes, todo, bands, found, settings, reader, progress)
+            _run(cells, scenes, wanted, todo, bands, found, settings, reader, progress)
             break
         except BrokenAssetError as error:
             log.warning("scene %s is broken (%s)", error.scene_id, error.why)
             at = place[error.scene_id]
             why = error.why if error.scene_id == scenes[at].scene_id else f"{error.why} (part {error.scene_id})"
-            found[at] = _Found.nothing(len(cells), why)
+            found[at] = _Found.nothing(len(wanted[at]), why)
             todo = [one for one in todo if one > at]  # readers answer in order: those before are done
     return found
 
@@ -118,15 +138,16 @@ def _unlisted(scene: Acquisition, bands: list[str]) -> str:
 
 
 def _run(
-    cells: pd.DataFrame, scenes: list[Acquisition], todo: list[int], bands: list[str], found: list[_Found],
-    settings: MaskSettings, reader: Reader, progress: Progress,
+    cells: pd.DataFrame, scenes: list[Acquisition], wanted: list[np.ndarray], todo: list[int], bands: list[str],
+    found: list[_Found], settings: MaskSettings, reader: Reader, progress: Progress,
 ) -> None:  # fmt: skip
     """Fill in `found` for the acquisitions in `todo`."""
     grids = {band: boxes(cells, COLLECTION_BANDS[PRIMARY].get(band, SCL_RESOLUTION)) for band in bands}
     asked = [(at, band) for at in todo for band in bands]
     kinds = {band: np.dtype("uint8" if band == "SCL" else "uint16") for band in bands}
     mosaics = (
-        Mosaic(tuple(Ask(asset, grids[band], kinds[band]) for asset in scenes[at].assets(band))) for at, band in asked
+        Mosaic(tuple(Ask(asset, grids[band].take(wanted[at]), kinds[band]) for asset in scenes[at].assets(band)))
+        for at, band in asked
     )
     classes: dict[tuple[int, int], np.ndarray] = {}
 

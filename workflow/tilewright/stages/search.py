@@ -10,6 +10,7 @@ from tilewright.catalog import Scene, find_items, grouped, read_scene, scene_tab
 from tilewright.catalog.scene import SUPERSEDED, UNSEEN, to_look_at
 from tilewright.config.provider import CollectionAccess
 from tilewright.config.settings import SearchSettings
+from tilewright.config.spans import words
 from tilewright.errors import TilewrightError
 from tilewright.grid import tile
 from tilewright.progress import SUMMARY
@@ -39,9 +40,12 @@ def make_search(
     scenes: list[Scene] = []
     looked = 0
     for key in sorted(settings.spans):
-        provider, (start, end) = settings.providers[key], settings.spans[key]
+        provider, spans = settings.providers[key], settings.spans[key]
         collection = provider.collections[key]
-        items = find_items(provider, key, tile(settings.tile), start, end, access[key].parallel)
+        items = [
+            item for first, last in spans
+            for item in find_items(provider, key, tile(settings.tile), first, last, access[key].parallel)
+        ]  # fmt: skip
         found = [read_scene(key, item, collection, provider.access, provider.kind == "local") for item in items]
         if ambiguous := sum(map(to_look_at, found)):
             # most searches read no pixels, and need not wait for what reads them to be imported
@@ -65,7 +69,7 @@ def make_search(
                 )
         scenes += grouped(found, collection.duplicates)
         if not found:
-            log.warning("tile %s has no scene of %s from %s to %s", settings.tile, key, start, end)
+            log.warning("tile %s has no scene of %s from %s", settings.tile, key, words(spans) if spans else "no day")
         elif all(scene.refused for scene in found):
             reasons = Counter(scene.refused for scene in found)
             log.warning(
@@ -76,10 +80,10 @@ def make_search(
         if scene.refused:
             level = logging.INFO if scene.refused.startswith(SUPERSEDED) else logging.WARNING
             log.log(level, "scene %s refused: %s", scene.scene_id, scene.refused)
-    spans = {key: [str(start), str(end)] for key, (start, end) in sorted(settings.spans.items())}
     # a frozen catalog must tell a collection that was searched and has nothing here from one that it does not know
     asked = {key: settings.providers[key].collections[key].id for key in sorted(settings.spans)}
-    about = {"tile": settings.tile, "spans": spans, "collections": asked, "scenes": len(scenes)}
+    days = settings.model_dump(mode="json", include={"spans"})["spans"]
+    about = {"tile": settings.tile, "spans": dict(sorted(days.items())), "collections": asked, "scenes": len(scenes)}
     write_table(scene_table(scenes), output, about)
     log.log(
         SUMMARY, "search %s: %d scenes, %d refused, %d looked at%s", settings.tile, len(scenes),
