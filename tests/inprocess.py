@@ -34,17 +34,20 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
             cells.make_cells(tile, parsed(CellsSettings, dataset.settings("cells", tile=tile)), at / "cells.parquet")
             for period in dataset.periods:
                 _period(dataset, tile, period, at, reader)
-            told = parsed(FeaturesSettings, dataset.settings("features", tile=tile))
-            features.make_features(at / "cells.parquet", sources, told, at / "features.parquet")
-            rules = parsed(LabelsSettings, dataset.settings("labels", tile=tile))
-            labels.make_labels(at / "cells.parquet", at / "features.parquet", rules, at / "labels.zarr.zip")
+            if dataset.label_sets:
+                told = parsed(FeaturesSettings, dataset.settings("features", tile=tile))
+                features.make_features(at / "cells.parquet", sources, told, at / "features.parquet")
+                rules = parsed(LabelsSettings, dataset.settings("labels", tile=tile))
+                labels.make_labels(at / "cells.parquet", at / "features.parquet", rules, at / "labels.zarr.zip")
             patches = [at / period / "patches.zarr.zip" for period in dataset.periods]
             grouped = parsed(GroupSettings, dataset.settings("group", tile=tile))
             group.make_group(at / "cells.parquet", patches, grouped, at / "series.zarr.zip")
         zones.append(results / "zones" / f"{name}.parquet")
         zone.make_zone(
             [
-                zone.TileFiles(results / "tiles" / tile, dataset.periods, True, bool(dataset.companions))
+                zone.TileFiles(
+                    results / "tiles" / tile, dataset.periods, bool(dataset.label_sets), bool(dataset.companions)
+                )
                 for tile in tiles
             ],
             zones[-1],

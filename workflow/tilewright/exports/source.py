@@ -1,7 +1,7 @@
 """A tile's accepted cells, as layouts take them: images by collection and date, scene classes, labels, and the scenes' items."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +67,31 @@ class CellSource:
         reader = self.tile.dataset.reader
         path, row = str(self.row["labels_path"]), int(self.row[f"{label_set}_row"])
         return reader.label_arrays(path, label_set, row, self.cell_id, names)
+
+    def all_labels(self, label_set: str) -> dict[str, np.ndarray]:
+        """Every array that a label set has, by name."""
+        return self.labels(label_set, tuple(self.tile.dataset.reader.label_layout(str(self.row["labels_path"]), label_set)))
+
+
+def once(images: Iterable[Image]) -> list[Image]:
+    """Each scene once, in the same order: one that two periods chose, or that serves two dates, has the same pixels both times."""
+    found: dict[str, Image] = {}
+    for image in images:
+        found.setdefault(image.scene_id, image)
+    return list(found.values())
+
+
+def bands_of(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """The bands of each collection, in the mission's order, as the first accepted cell with imagery has them."""
+    there = dataset.index[dataset.index["accepted"] & (dataset.index["series_row"] >= 0)]
+    if there.empty:
+        return {}
+    groups = dataset.reader.store(str(there["series_path"].iloc[0])).bands
+    held = {(group.partition("/")[0], band) for group, bands in groups.items() for band in bands}
+    return {
+        collection: tuple(band for band in COLLECTION_BANDS[collection] if (collection, band) in held)
+        for collection in dataset.collections
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +160,12 @@ class TileSource:
             with StoreReader(self.folder / "series.zarr.zip") as store:
                 self._coordinates[collection] = store.small(collection)
         return self._coordinates[collection]
+
+    def label_levels(self, label_set: str) -> list[str]:
+        """Names of the levels of a label set's `ignore`, in their order; none where it was made without regions."""
+        with StoreReader(self.folder / "labels.zarr.zip") as store:
+            known = store.small(label_set).coordinates
+        return list(map(str, known["level"].values)) if "level" in known else []
 
     @cached_property
     def scenes(self) -> pd.DataFrame:
