@@ -216,7 +216,20 @@ def test_zone_borders_are_counted_and_the_equator_is_none() -> None:
 def test_frame_and_polygons() -> None:
     mine = cells("32TNT", 1920)
     frame = mine.frame()
-    assert list(frame) == ["cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat"]
+    assert list(frame) == [
+        "cell_id",
+        "tile",
+        "epsg",
+        "ulx",
+        "uly",
+        "size_m",
+        "col",
+        "row",
+        "grid",
+        "sample",
+        "lon",
+        "lat",
+    ]
     first = frame.iloc[0]
     assert first.cell_id == f"32TNT-{first.col}-{first.row}"
     polygons = mine.polygons()

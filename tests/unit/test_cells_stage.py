@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 
 from tilewright.config.cell_settings import CellsSettings
 from tilewright.config.cells import Activity, Water
+from tilewright.draw import lots
 from tilewright.errors import TilewrightError
 from tilewright.grid import cells_of, tile
 from tilewright.grid.rasters import cells_meeting
-from tilewright.stages.cells import draws, make_cells
+from tilewright.stages.cells import make_cells
 from tilewright.store import read_table, table_metadata
 
 VADUZ = "MULTIPOLYGON (((9.4 47, 9.4 47.3, 9.7 47.3, 9.7 47, 9.4 47)))"
 COLUMNS = [
-    "cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat", "reference_date", "draw_order", "geometry",
+    "cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "grid", "sample", "lon", "lat", "sample_id", "sample_label",
+    "reference_date", "draw_order", "geometry",
 ]  # fmt: skip
 REASONS = ["owned_by_other_tile", "zone_border", "outside_aoi", "inactive", "water", "not_drawn", "kept"]
 
@@ -109,10 +111,10 @@ def test_the_draw_is_each_cells_own_lot(tmp_path: Path, seed: int) -> None:
 
 
 def test_fractions_are_about_what_they_say() -> None:
-    ids = cells_of(tile("32TNT"), 640).cell_id
-    share = (draws(3, ids) < 2**62).mean()
+    ids = cells_of(tile("32TNT"), 640).cell_id.tolist()
+    share = (lots(3, ids) < 2**62).mean()
     assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / len(ids))
-    assert not (draws(3, ids) == draws(4, ids)).any()
+    assert not (lots(3, ids) == lots(4, ids)).any()
 
 
 def test_number_counts_cells_that_pass_the_filters(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 import shlex
 from functools import cache
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
 from tilewright.config.bands import PRIMARY
+from tilewright.config.load import with_last_area
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
 
+GIVEN = [*map(load_configfile, workflow.overwrite_configfiles), workflow.config_settings.config]
+
 try:
-    DATASET = DatasetConfig.load(config, Path(workflow.basedir))
+    DATASET = DatasetConfig.load(with_last_area(config, GIVEN), Path(workflow.basedir))
 except TilewrightError as error:
     # "from None": the user's mistake needs one message, not our stack
     raise WorkflowError(str(error)) from None
@@ -67,9 +71,19 @@ def settings_of(stage):
     return settings
 
 
+def locations(wildcards=None):
+    """The file of locations around cities, where the config asks for them: the output of the only checkpoint.
+
+    Until it is made, asking for it makes Snakemake make it first and ask again. It is "ancient" for what is made of it: a
+    bigger draw is to run again only those tiles that get other locations, which their settings tell.
+    """
+    return ancient(checkpoints.locations.get().output[0]) if DATASET.config.aoi.cities else []
+
+
 @cache
 def tiles_by_zone():
-    """{zone: its tiles} of the AOI: asked for only by the rules that gather tiles."""
+    """{zone: its tiles} of the AOI, or of the locations around cities: asked for only by the rules that gather tiles."""
+    locations()  # made first, where there are cities
     try:
         return DATASET.tiles_by_zone()
     except TilewrightError as error:

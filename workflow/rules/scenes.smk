@@ -22,10 +22,34 @@ if DATASET.config.simulate:
             "python -m tilewright --log {log} simulate --settings {params.settings:q} --directory $(dirname {output.catalog})"
 
 
+if DATASET.config.aoi.cities:
+
+    # The one checkpoint: which tiles there are is itself a result.
+    checkpoint locations:
+        input:
+            table=DATASET.city_table,
+        output:
+            DATASET.locations_file,
+        log:
+            f"{LOGS}/locations.log",
+        benchmark:
+            f"{BENCHMARKS}/locations.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            settings=settings_of("locations"),
+            version=DATASET.version("locations"),
+        message:
+            "Sampling places around cities"
+        shell:
+            "python -m tilewright --log {log} locations --settings {params.settings:q} --output {output}"
+
+
 rule cells:
     input:
         rasters=DATASET.cell_rasters,
         truth=ground_truth,
+        locations=locations,
     output:
         f"{TILE}/cells.parquet",
     log:
@@ -37,12 +61,13 @@ rule cells:
     params:
         settings=settings_of("cells"),
         truth=lambda wildcards, input: f"--truth {shlex.quote(input.truth)}" if input.truth else "",
+        locations=lambda wildcards, input: f"--locations {shlex.quote(input.locations)}" if input.locations else "",
         version=DATASET.version("cells"),
     message:
         "Sampling tile {wildcards.tile}"
     shell:
-        "python -m tilewright --log {log} cells --tile {wildcards.tile} {params.truth} --settings {params.settings:q} "
-        "--output {output}"
+        "python -m tilewright --log {log} cells --tile {wildcards.tile} {params.truth} {params.locations} "
+        "--settings {params.settings:q} --output {output}"
 
 
 rule search:

@@ -21,7 +21,7 @@ def _cells(args: argparse.Namespace) -> None:
     from tilewright.config.settings import parsed
     from tilewright.stages.cells import make_cells
 
-    make_cells(args.tile, parsed(CellsSettings, args.settings), args.output, args.truth)
+    make_cells(args.tile, parsed(CellsSettings, args.settings), args.output, args.truth, args.locations)
 
 
 def _locations(args: argparse.Namespace) -> None:
@@ -191,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     cells = command("cells", _cells, "sample a tile: cells.parquet", ["output"])
     cells.add_argument("--tile", required=True)
     cells.add_argument("--truth", type=Path, help="normalised label source whose features cells must meet")
+    cells.add_argument("--locations", type=Path, help="locations around cities, of aoi.cities")
     search = command("search", _search, "find a tile's scenes in a period: scenes.parquet", ["output"])
     mask = command(
         "mask", _mask, "count SCL classes by cell and scene: masks.parquet", ["cells", "scenes", "output", "traffic"]

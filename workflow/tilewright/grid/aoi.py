@@ -6,7 +6,6 @@ Areas are cut at ±180°; since no cell crosses its zone's border, none crosses 
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from tilewright.config.area import Aoi
 from tilewright.errors import TilewrightError
 from tilewright.grid.cells import CellTable
 from tilewright.grid.mgrs import SIDE_M, TileTable, tile, tiles
+from tilewright.grid.vector_files import read_shapes
 from tilewright.grid.zones import Floats, central_meridian, lonlat, ring, strips
 
 if TYPE_CHECKING:
@@ -175,26 +175,14 @@ def inside(clip: str | None, cells: CellTable) -> NDArray[np.bool_]:
 
 def _read(file: str) -> NDArray[np.object_]:
     """The polygons of `file` in EPSG:4326, valid and within ±180°."""
-    import geopandas as gpd
-
-    if not Path(file).is_file():
-        raise TilewrightError(f"aoi.file: {file} does not exist; paths are relative to where the workflow runs")
-    try:
-        parquet = Path(file).suffix.lower() in (".parquet", ".geoparquet")
-        table = gpd.read_parquet(file) if parquet else gpd.read_file(file)
-    except Exception as error:  # pyogrio, pyarrow and geopandas each have their own
-        raise TilewrightError(
-            f"aoi.file: {file} cannot be read ({error}); give GeoJSON, GeoPackage or GeoParquet"
-        ) from error
-    if not isinstance(table, gpd.GeoDataFrame) or (table.geometry.isna() | table.geometry.is_empty).all():
-        raise TilewrightError(f"aoi.file: {file} has no polygons; give an area")
+    table = read_shapes(file, "aoi.file")
     shapes = table.geometry[~(table.geometry.isna() | table.geometry.is_empty)]
+    if shapes.empty:
+        raise TilewrightError(f"aoi.file: {file} has no polygons; give an area")
     if strange := sorted(set(shapes.geom_type) - {"Polygon", "MultiPolygon"}):
         raise TilewrightError(
             f"aoi.file: {file} has {', '.join(strange)} beside or instead of polygons; keep only polygons"
         )
-    if shapes.crs is None:
-        raise TilewrightError(f"aoi.file: {file} names no CRS; set one, such as EPSG:4326")
     degrees = _to_degrees(shapes, file)
     west, south, east, north = shapely.total_bounds(degrees)
     if not (west >= -540 and east <= 540 and south >= -90 and north <= 90):

@@ -73,7 +73,7 @@ class CellTable:
         )  # fmt: skip
 
     def frame(self) -> "pd.DataFrame":
-        """One row a cell: cell_id, tile, epsg, ulx, uly, size_m, col, row, lon, lat (of the centre)."""
+        """One row a cell: cell_id, tile, epsg, ulx, uly, size_m, col, row, grid, sample, lon, lat (of the centre)."""
         import pandas as pd
 
         lon, lat = self.centre
@@ -83,12 +83,13 @@ class CellTable:
             "size_m": np.full(len(self), self.size_m),
             "col": self.col,
             "row": self.row,
+            "grid": self.grid,
         }
         columns = {"cell_id": self.cell_id.astype(object), "tile": np.full(len(self), self.tile.name, object)}
         numbers = {
             key: value.astype(np.int32) for key, value in {"epsg": np.full(len(self), self.tile.epsg), **whole}.items()
         }
-        return pd.DataFrame({**columns, **numbers, "lon": lon, "lat": lat})
+        return pd.DataFrame({**columns, **numbers, "sample": self.sample, "lon": lon, "lat": lat})
 
 
 def cells_of(tile: Tile, size_m: int, stride_m: int | None = None) -> CellTable:

@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilewright.grid.mgrs import EQUATOR_SOUTH_M, tiles
+from tilewright.grid.cells import CellTable
+from tilewright.grid.mgrs import EQUATOR_SOUTH_M, Tile, tiles
 from tilewright.grid.owners import owners
 from tilewright.grid.zones import Floats, central_meridian, lonlat, ring, to_degrees, zone_of
 
@@ -113,3 +114,27 @@ def _cells(
 def _snapped(metres: Floats) -> NDArray[np.int64]:
     """The nearest multiple of the step; half a step goes up."""
     return np.floor(metres / STEP_M + 0.5).astype(np.int64) * STEP_M
+
+
+def cells_around(
+    tile: Tile, size_m: int, sample: NDArray[np.int64], ulx: NDArray[np.int64], uly: NDArray[np.int64]
+) -> CellTable:
+    """The cells of places in a tile, as a table: one for each place, though several may cover the same ground.
+
+    `col` and `row` count steps of 60 m from easting 0 and from the equator. An id is of the place's number alone.
+
+    Args:
+        tile: the owner of all of them.
+        size_m: their side, metres.
+        sample: numbers of the places; none twice.
+        ulx, uly: upper-left corners from `placed`, metres.
+    """
+    col = ulx // STEP_M
+    row = ((uly - size_m) if tile.zone.endswith("N") else EQUATOR_SOUTH_M - uly) // STEP_M
+    order = np.lexsort((sample, col, row))
+    ids = np.array([f"{tile.name}-s{number}" for number in sample[order].tolist()], dtype=str)
+    counts = {"candidates": len(sample)}
+    return CellTable(
+        tile, size_m, ulx[order], uly[order], col[order], row[order], ids, np.zeros(len(ids), np.int64), sample[order],
+        counts,
+    )  # fmt: skip

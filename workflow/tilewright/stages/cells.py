@@ -1,9 +1,9 @@
 """cells: sample one tile. One row for each cell that is owned, inside the AOI, active, not water and drawn."""
 
-import hashlib
 import logging
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import geopandas as gpd
 import numpy as np
@@ -12,13 +12,18 @@ import shapely
 from numpy.typing import NDArray
 
 from tilewright.config.area import Aoi
-from tilewright.config.cell_settings import CellsSettings, clip_digest
-from tilewright.config.cells import Activity, Water
+from tilewright.config.cell_settings import CellsSettings, Sample, clip_digest, samples_digest
+from tilewright.config.cells import Activity, Grids, Reference, Water
+from tilewright.draw import draw, lots
 from tilewright.errors import TilewrightError
-from tilewright.grid import CellTable, Tile, cells_of, inside, load_aoi
+from tilewright.grid import CellTable, Tile, cells_of, inside, load_aoi, placed
 from tilewright.grid import tile as tile_named
 from tilewright.grid.boxes import cells_boxes
+from tilewright.grid.grids import grids_of
 from tilewright.grid.rasters import cells_meeting
+from tilewright.grid.sample_files import load_samples
+from tilewright.grid.samples import cells_around
+from tilewright.locations.file import locations_of
 from tilewright.store import write_table
 from tilewright.store.features import read_features
 from tilewright.vector.project import project
@@ -32,36 +37,55 @@ _EDGE_M: Final = 0.01
 class Strategy(Protocol):
     """A way to sample a tile: the cells it may have, before any filter or draw."""
 
-    def __call__(self, tile: Tile, settings: CellsSettings) -> CellTable:
+    def __call__(self, tile: Tile, settings: CellsSettings, places: list[Sample]) -> CellTable:
         """Cells that `tile` owns, sorted by (row, col), with the counts of those it does not."""
 
 
-def lattice(tile: Tile, settings: CellsSettings) -> CellTable:
+def lattice(tile: Tile, settings: CellsSettings, places: list[Sample]) -> CellTable:
     """Every cell of the zone's lattice that the tile owns."""
-    return cells_of(tile, settings.size_m)
+    return cells_of(tile, settings.size_m, settings.stride_m)
 
 
-STRATEGIES: Final[dict[str, Strategy]] = {"lattice": lattice}
+def grids(tile: Tile, settings: CellsSettings, places: list[Sample]) -> CellTable:
+    """Every cell that the tile owns of lattices from its own corner."""
+    chosen = settings.grids or Grids()
+    return grids_of(tile, settings.size_m, chosen.offsets_m, chosen.overlaps == "drop")
+
+
+def samples(tile: Tile, settings: CellsSettings, places: list[Sample]) -> CellTable:
+    """A cell around each of the tile's places."""
+    numbers = np.array([(each.sample, each.ulx, each.uly) for each in places], np.int64).reshape(-1, 3)
+    return cells_around(tile, settings.size_m, *numbers.T)
+
+
+STRATEGIES: Final[dict[str, Strategy]] = {"lattice": lattice, "grids": grids, "samples": samples}
 """By their names in the config."""
 
 
-def make_cells(tile: str, settings: CellsSettings, output: Path, truth: Path | None = None) -> None:
+def make_cells(
+    tile: str, settings: CellsSettings, output: Path, truth: Path | None = None, locations: Path | None = None
+) -> None:
     """Write the tile's cells as GeoParquet, sorted by (row, col); no cells is an empty table, not an error.
 
-    Columns: cell_id, tile, epsg, ulx, uly (upper-left corner, metres), size_m, col, row, lon, lat (centre, EPSG:4326),
-    reference_date (null where a cell has none of its own), draw_order (rank in the seeded draw, from 0), geometry
-    (footprint in EPSG:4326). The table's metadata has `counts`: `candidates` is the sum of all the others.
+    Columns: cell_id, tile, epsg, ulx, uly (upper-left corner, metres), size_m, col, row, grid (number of the lattice from the
+    tile's corner, 1 …; 0 for others), sample (number of the place that the cell is around; -1 for others), lon, lat (centre,
+    EPSG:4326), sample_id, sample_label (text, null where there is none), reference_date (null where a cell has none of its
+    own), draw_order (rank, from 0, in the seeded draw, of samples by their number), geometry (footprint in EPSG:4326). The
+    table's metadata has `counts`: `candidates` is the sum of all the others.
 
     Args:
         tile: the tile's name.
         settings: of the sampling.
         output: the table.
         truth: the normalised source of the label set that `settings.labelled_by` names.
+        locations: the file of locations around cities, of strategy samples without places of the user's.
 
     Raises:
-        TilewrightError: an unknown tile, or a raster that cannot be read or does not cover a cell.
+        TilewrightError: an unknown tile; a raster that cannot be read or does not cover a cell; places that are missing or not those
+            that the settings were made for.
     """
-    cells = STRATEGIES[settings.strategy](tile_named(tile), settings)
+    places = _places(tile, settings, locations) if settings.strategy == "samples" else []
+    cells = STRATEGIES[settings.strategy](tile_named(tile), settings, places)
     counts = dict(cells.counts)
 
     def keep(rows: NDArray[np.bool_], reason: str) -> CellTable:
@@ -77,11 +101,12 @@ def make_cells(tile: str, settings: CellsSettings, output: Path, truth: Path | N
                 f"cells.labelled_by: give the normalised source of {settings.labelled_by} with --truth"
             )
         cells = keep(_labelled(cells, truth), "no_ground_truth")
-    draw = draws(settings.seed, cells.cell_id)
-    cells = keep(rows := _drawn(draw, settings), "not_drawn")
+    lot = lots(settings.seed, cells.cell_id.tolist())
+    order = cells.sample.astype(np.uint64) if settings.strategy == "samples" else lot
+    cells = keep(rows := _drawn(lot, order, settings), "not_drawn")
     counts["kept"] = len(cells)
     log.info("tile %s: %s", tile, ", ".join(f"{count} {reason}" for reason, count in counts.items()))
-    table = _table(cells, _rank(draw[rows]))
+    table = _table(cells, _rank(order[rows]), {each.sample: each for each in places}, settings)
     metadata = {
         "tile": tile,
         "size_m": settings.size_m,
@@ -90,6 +115,33 @@ def make_cells(tile: str, settings: CellsSettings, output: Path, truth: Path | N
         "counts": counts,
     }
     write_table(table, output, metadata)
+
+
+def _places(tile: str, settings: CellsSettings, locations: Path | None) -> list[Sample]:
+    """The tile's own places: from the settings, the user's file, or the file of locations around cities.
+
+    Raises:
+        TilewrightError: where a file changed since the settings were made, or there are no places at all.
+    """
+    if settings.samples is not None:
+        return settings.samples
+    if settings.samples_of is not None:
+        table = load_samples(settings.samples_of, settings.size_m)
+        if samples_digest(found := table.of(tile)) != settings.samples_digest:
+            raise TilewrightError(f"{table.text} changed while the workflow ran: run again")
+        return found
+    if locations is None:
+        raise TilewrightError("cells.strategy: samples needs places: give the file of locations with --locations")
+    rows = locations_of(locations, tile)
+    at = placed(rows["lon"].to_numpy(), rows["lat"].to_numpy(), settings.size_m)
+    if not (at.tile == tile).all():
+        raise TilewrightError(
+            f"{locations} was made for cells of another size than {settings.size_m} m: delete it and run again"
+        )
+    return [
+        Sample(sample=number, ulx=ulx, uly=uly, id=None, label=city)
+        for number, ulx, uly, city in zip(rows["sample"], at.ulx.tolist(), at.uly.tolist(), rows["city"], strict=True)
+    ]
 
 
 def _clip(tile: str, settings: CellsSettings) -> str | None:
@@ -106,24 +158,18 @@ def _clip(tile: str, settings: CellsSettings) -> str | None:
     return clip
 
 
-def draws(seed: int, cell_ids: NDArray[np.str_]) -> NDArray[np.uint64]:
-    """Each cell's lot, uniform in 0 … 2**64 - 1, from the seed and its own name only: no other cell moves it."""
-    lots = [hashlib.blake2b(f"{seed}:{cell}".encode(), digest_size=8).digest() for cell in cell_ids.tolist()]
-    return np.frombuffer(b"".join(lots), ">u8").astype(np.uint64)
-
-
-def _rank(draw: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Place of each cell in the order of its lot, from 0; equal lots in the order of the rows."""
-    rank = np.empty(len(draw), np.int32)
-    rank[np.argsort(draw, kind="stable")] = np.arange(len(draw), dtype=np.int32)
+def _rank(order: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Place of each cell in the order of its number, from 0; equal ones in the order of the rows."""
+    rank = np.empty(len(order), np.int32)
+    rank[np.argsort(order, kind="stable")] = np.arange(len(order), dtype=np.int32)
     return rank
 
 
-def _drawn(draw: NDArray[np.uint64], settings: CellsSettings) -> NDArray[np.bool_]:
-    """Which cells the seeded draw keeps: a lot below `fraction`, or the `number` smallest lots; all without either."""
+def _drawn(lot: NDArray[np.uint64], order: NDArray[np.uint64], settings: CellsSettings) -> NDArray[np.bool_]:
+    """Which cells are kept: of a lot below `fraction`, or the first `number` in order; all without either."""
     if settings.fraction is not None and settings.fraction < 1:
-        return draw < np.uint64(int(settings.fraction * 2**64))
-    return _rank(draw) < (len(draw) if settings.number is None else settings.number)
+        return lot < np.uint64(int(settings.fraction * 2**64))
+    return _rank(order) < (len(order) if settings.number is None else settings.number)
 
 
 def _active(cells: CellTable, activity: Activity | None) -> NDArray[np.bool_]:
@@ -173,8 +219,27 @@ def _labelled(cells: CellTable, truth: Path) -> NDArray[np.bool_]:
     return met
 
 
-def _table(cells: CellTable, draw_order: NDArray[np.int32]) -> gpd.GeoDataFrame:
+def _table(
+    cells: CellTable, draw_order: NDArray[np.int32], places: dict[int, Sample], settings: CellsSettings
+) -> gpd.GeoDataFrame:
     frame = cells.frame()
-    frame["reference_date"] = pd.Series(pd.NaT, index=frame.index, dtype="datetime64[us]")
+    of = [places.get(number) for number in cells.sample.tolist()]
+    frame["sample_id"] = _column([each.id if each else None for each in of], "str")
+    frame["sample_label"] = _column([each.label if each else None for each in of], "str")
+    if settings.reference is not None:
+        keys = np.where(cells.sample >= 0, cells.sample.astype(str), cells.cell_id).tolist()
+        dates: list[date | None] = [_shifted(settings.reference, settings.seed, key) for key in keys]
+    else:
+        dates = [each.date if each else None for each in of]
+    frame["reference_date"] = _column(dates, "datetime64[us]")
     frame["draw_order"] = draw_order
     return gpd.GeoDataFrame(frame, geometry=cells.polygons(), crs="EPSG:4326")
+
+
+def _column(values: list[Any], kind: str) -> pd.Series:
+    return pd.Series(values, dtype=object).astype(pd.StringDtype("pyarrow") if kind == "str" else kind)
+
+
+def _shifted(reference: Reference, seed: int, key: str) -> date:
+    """The reference date of a cell: a shift from the seed and the cell's own key, whatever other cells there are."""
+    return reference.date - timedelta(draw(seed, "shift", key) % reference.shift_days)
