@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-end-to-end bench-clean
+.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-end-to-end bench-clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -36,6 +36,18 @@ reference: .venv/installed
 lock: .venv/installed
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header --quiet --output-file envs/requirements.lock
 
+# The independent readers of exports that tests run, in a venv of their own: 2 GB, CPU only. Without it those tests are skipped.
+readers: .venv-readers/installed
+
+# --no-deps: the lock is all there is, and what it leaves out is in tests/readers/uv.toml.
+.venv-readers/installed: tests/readers/requirements.lock
+	$(PYTHON) -m venv --clear .venv-readers
+	.venv-readers/bin/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement tests/readers/requirements.lock
+	touch $@
+
+lock-readers: .venv/installed
+	UV_FIND_LINKS="$$PIP_FIND_LINKS" uv pip compile tests/readers/requirements.in --config-file tests/readers/uv.toml --generate-hashes --python-version 3.11 --no-header --quiet --output-file tests/readers/requirements.lock
+
 # Side by side with other tools, on one machine: benchmarks/README.md. The first run makes 4 GB of imagery and the peers' environments.
 bench: bench-imagery bench-radar bench-stores bench-loader bench-labels bench-end-to-end
 
@@ -53,4 +65,4 @@ bench-clean:
 	touch $@
 
 clean:
-	rm -rf .venv results data logs benchmarks/results .snakemake
+	rm -rf .venv .venv-readers results data logs benchmarks/results .snakemake

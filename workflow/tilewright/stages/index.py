@@ -11,6 +11,7 @@ import geopandas as gpd
 import pandas as pd
 
 from tilewright.acceptance import accept
+from tilewright.collection import collection_document
 from tilewright.config.bands import PRIMARY
 from tilewright.config.settings import IndexSettings
 from tilewright.errors import TilewrightError
@@ -63,8 +64,7 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
         "periods": sorted(figures["periods"]),
     }  # fmt: skip
     write_table(public, index, described)
-    credits = [*_image_credits(shared["collections"]), *_label_credits(shared.get("labels", {}))]
-    _write_json(collection, _collection(public, settings.dataset, figures["companions"], " ".join(credits)))
+    _write_json(collection, _collection(public, described, figures["companions"]))
     if len(rows) and not figures["patches"]:
         log.warning(
             "no cell has imagery: see selection.parquet of the tiles' periods, or the report, for what was refused and why"
@@ -77,45 +77,14 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
         part.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _bbox(rows: gpd.GeoDataFrame) -> list[float]:
-    """West, south, east, north; west > east where the cells lie on both sides of the antimeridian (RFC 7946)."""
-    west, south, east, north = rows.total_bounds
-    if east - west > 180:
-        # footprints across ±180 are cut there, so the centres tell the sides
-        west, east = rows.loc[rows["lon"] > 0].total_bounds[0], rows.loc[rows["lon"] <= 0].total_bounds[2]
-    return [round(float(value), 7) for value in (west, south, east, north)]
-
-
-def _image_credits(collections: dict[str, Any]) -> list[str]:
-    """How the imagery is to be credited, each line once."""
-    return list(dict.fromkeys(str(about["attribution"]) for about in collections.values() if about.get("attribution")))
-
-
-def _label_credits(labels: dict[str, Any]) -> list[str]:
-    """A sentence for each licence of the label sets' sources: OpenStreetMap's must be told wherever the data are."""
-    under: dict[str, list[str]] = {}
-    for name, about in sorted(labels.items()):
-        under.setdefault(str(about.get("licence") or "licence not stated"), []).append(name)
-    return [f"Labels {', '.join(names)}: {licence}." for licence, names in under.items()]
-
-
 def _collection(
-    rows: gpd.GeoDataFrame, dataset: str, companions: dict[str, dict[str, int]], attribution: str
+    rows: gpd.GeoDataFrame, described: dict[str, Any], companions: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
-    """The dataset as a STAC 1.0 collection, with the index as its asset."""
+    """The dataset's STAC collection, with the index as its asset."""
     paired = "".join(f", {each['patches']} of {name}" for name, each in companions.items())
-    dated = rows[rows["dates"] > 0]
-    interval: list[str | None] = [None, None]
-    if len(dated):
-        interval = [f"{dated['first_date'].min():%Y-%m-%dT%H:%M:%SZ}", f"{dated['last_date'].max():%Y-%m-%dT%H:%M:%SZ}"]
-    return {
-        "type": "Collection", "stac_version": "1.0.0", "id": dataset, "title": dataset,
-        "description": f"{len(rows)} cells with {int(rows['dates'].sum())} patches{paired}, made by tilewright. {attribution}",
-        "license": "various",
-        "extent": {
-            "spatial": {"bbox": [_bbox(rows)]},
-            "temporal": {"interval": [interval]},
-        },
+    told = f"{len(rows)} cells with {int(rows['dates'].sum())} patches{paired}, made by tilewright."
+    name = str(described["dataset"])
+    return collection_document(rows, name, name, told, described) | {
         "links": [],
         "assets": {
             "index": {"href": "index.parquet", "type": "application/vnd.apache.parquet", "roles": ["data"], "title": "A row a cell"},
