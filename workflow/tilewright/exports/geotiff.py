@@ -1,20 +1,23 @@
 """geotiff: a COG for each date and resolution, labels beside them."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
+from tilewright.config.bands import COLLECTION_BANDS, RADAR, SCL_RESOLUTION
 from tilewright.exports.protocol import Deviation, Record, Whole
-from tilewright.exports.source import CellSource, Image, TileSource
+from tilewright.exports.source import CellSource, Image, TileSource, once
 from tilewright.exports.tiff import geotiff
 from tilewright.exports.writing import Writing
 
+# Arrays that have values between classes, and NaN where there is nothing; those of classes have 255 there.
+_LABELS_NODATA: Final = {"layer": np.nan, "distance": np.nan, "targets": np.nan, "labels": 255, "instance": 0}
+
 
 class GeotiffLayout:
-    """`{split}/{tile}/{cell}/{collection}_{time}_{resolution}m.tif`, `…_scl.tif`, `labels_{set}.tif`."""
+    """`{split}/{tile}/{cell}/{collection}_{time}_{resolution}m.tif`, `…_scl.tif`, `labels_{set}.tif`, `labels_{set}_{array}.tif`."""
 
     title = "tilewright's patches as cloud-optimized GeoTIFFs with STAC items"
 
@@ -22,37 +25,62 @@ class GeotiffLayout:
         """Every dataset can be laid out so."""
 
     def shared(self, whole: Whole, tile: TileSource) -> Any:
-        """Nothing: a tile's files are of the tile."""
-        return None
+        """What the bands of label arrays are called, which the sets' ontologies say."""
+        return {name: _band_names(whole, name) for name in whole.dataset.label_sets}
 
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
-        """A record for each date of a cell in a collection."""
+        """A record for each scene of a cell in a collection."""
         for cell in tile.cells():
             folder = f"{cell.row['split'] or 'all'}/{tile.tile}/{cell.cell_id}"
+            labels = ",".join(self._labels(whole, cell, folder, writing))
             for collection in whole.dataset.collections:
-                for image in cell.images(collection):
-                    yield self._image(cell, image, folder, writing)
+                images = cell.images(collection)
+                for image, stem in zip(once(images), stems(once(images)), strict=True):
+                    periods = [each.period for each in images if each.scene_id == image.scene_id]
+                    yield self._image(cell, image, f"{folder}/{stem}", dict.fromkeys(periods), writing) | {
+                        "labels": labels
+                    }
 
-    def _image(self, cell: CellSource, image: Image, folder: str, writing: Writing) -> Record:
-        row, stem = cell.row, f"{image.collection}_{pd.Timestamp(image.time):%Y%m%dT%H%M%S}"
-        record: Record = {
-            "cell_id": cell.cell_id, "collection": image.collection, "scene_id": image.scene_id,
-            "datetime": pd.Timestamp(image.time), "period": image.period, "split": row["split"], "folder": folder, "stem": stem,
-        }  # fmt: skip
-        resolutions = sorted({COLLECTION_BANDS[image.collection][band] for band in image.bands})
+    def _image(self, cell: CellSource, image: Image, stem: str, periods: Iterable[str], writing: Writing) -> Record:
+        row, steps = cell.row, COLLECTION_BANDS[image.collection]
+        grid = int(row["epsg"]), float(row["ulx"]), float(row["uly"])
+        resolutions = sorted({steps[band] for band in image.bands})
         for step in resolutions:
-            bands = {
-                band: pixels for band, pixels in image.bands.items() if COLLECTION_BANDS[image.collection][band] == step
-            }
+            bands = {band: pixels for band, pixels in image.bands.items() if steps[band] == step}
             nodata = np.nan if image.collection in RADAR else None
-            data = geotiff(
-                np.stack(list(bands.values())), row["epsg"], row["ulx"], row["uly"], step, tuple(bands), nodata, cloud_optimized=True
-            )  # fmt: skip
-            writing.put(f"{folder}/{stem}_{step}m.tif", data, cell.cell_id)
-        if image.collection == PRIMARY and image.scl is not None:
-            data = geotiff(image.scl, row["epsg"], row["ulx"], row["uly"], 20, ("SCL",), cloud_optimized=True)
-            writing.put(f"{folder}/{stem}_scl.tif", data, cell.cell_id)
-        return record
+            data = geotiff(np.stack(list(bands.values())), *grid, step, tuple(bands), nodata, cloud_optimized=True)
+            writing.put(f"{stem}_{step}m.tif", data, cell.cell_id)
+        if image.scl is not None:
+            data = geotiff(image.scl, *grid, SCL_RESOLUTION, ("SCL",), cloud_optimized=True)
+            writing.put(f"{stem}_scl.tif", data, cell.cell_id)
+        about = image.about
+        return {
+            "cell_id": cell.cell_id, "tile": cell.tile.tile, "split": row["split"], "collection": image.collection,
+            "scene_id": image.scene_id, "datetime": pd.Timestamp(image.time), "periods": ",".join(periods), "stem": stem,
+            "bands": ",".join(image.bands), "resolutions": ",".join(map(str, resolutions)), "scl": image.scl is not None,
+            "epsg": grid[0], "ulx": grid[1], "uly": grid[2], "size_m": int(row["size_m"]), "lon": float(row["lon"]), "lat": float(row["lat"]),
+            "platform": str(about.get("platform", "")), "relative_orbit": int(about.get("relative_orbit", -1)),
+            "orbit_state": str(about.get("orbit_state", "")), "pair_of": str(about.get("pair_of", "")),
+            "bad_fraction": float(about.get("bad_fraction", np.nan)), "nodata_fraction": float(about.get("nodata_fraction", np.nan)),
+        }  # fmt: skip
+
+    def _labels(self, whole: Whole, cell: CellSource, folder: str, writing: Writing) -> Iterator[str]:
+        """Write every array of every label set; the names of the files in the cell's folder."""
+        row = cell.row
+        for label_set in whole.dataset.label_sets:
+            if row[f"{label_set}_row"] < 0:
+                continue
+            channels = _band_names(whole, label_set)
+            for name, array in cell.all_labels(label_set).items():
+                bands = array.reshape(-1, *array.shape[-2:])
+                file = f"labels_{label_set}.tif" if name in ("labels", "layer") else f"labels_{label_set}_{name}.tif"
+                names = tuple(channels) if name == "labels" else ()
+                data = geotiff(
+                    bands, int(row["epsg"]), float(row["ulx"]), float(row["uly"]), int(row["size_m"]) / array.shape[-1], names,
+                    _LABELS_NODATA.get(name), cloud_optimized=True,
+                )  # fmt: skip
+                writing.put(f"{folder}/{file}", data, cell.cell_id)
+                yield file
 
     def finish(self, whole: Whole, records: pd.DataFrame, writing: Writing) -> None:
         """Nothing but the documents of every export."""
@@ -60,6 +88,21 @@ class GeotiffLayout:
     def deviations(self, whole: Whole) -> list[Deviation]:
         """The layout is our own."""
         return []
+
+
+def stems(images: list[Image]) -> list[str]:
+    """How the files of a cell's scenes of one collection begin: collection and time, with a number where two are of one second."""
+    found: list[str] = []
+    for image in images:
+        name = f"{image.collection}_{pd.Timestamp(image.time):%Y%m%dT%H%M%S}"
+        alike = sum(each == name or each.startswith(f"{name}-") for each in found)
+        found.append(f"{name}-{alike + 1}" if alike else name)
+    return found
+
+
+def _band_names(whole: Whole, label_set: str) -> list[str]:
+    ontology = whole.dataset.described.get("labels", {}).get(label_set, {}).get("ontology")
+    return [str(each["name"]) for each in ontology["channels"]] if ontology else []
 
 
 LAYOUT = GeotiffLayout()

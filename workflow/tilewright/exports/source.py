@@ -70,7 +70,9 @@ class CellSource:
 
     def all_labels(self, label_set: str) -> dict[str, np.ndarray]:
         """Every array that a label set has, by name."""
-        return self.labels(label_set, tuple(self.tile.dataset.reader.label_layout(str(self.row["labels_path"]), label_set)))
+        return self.labels(
+            label_set, tuple(self.tile.dataset.reader.label_layout(str(self.row["labels_path"]), label_set))
+        )
 
 
 def once(images: Iterable[Image]) -> list[Image]:
