@@ -13,7 +13,10 @@ from tilewright.config.settings import STAGE_VERSIONS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow" / "tilewright"
 KEPT = Path(__file__).with_name("stage_hashes.json")
-ENTRY = {"simulate": "simulate/__init__.py", "report": "report/__init__.py", "legend": "vector/legend.py"}
+ENTRY = {
+    "simulate": "simulate/__init__.py", "report": "report/__init__.py", "legend": "vector/legend.py",
+    "export_tile": "exports/tile.py", "export": "exports/whole.py",
+}  # fmt: skip
 
 
 def modules_of(entry: Path) -> set[Path]:

@@ -1,17 +1,23 @@
 """The layouts by name."""
 
-from importlib import import_module
-
+from tilewright.config.exports import LayoutName
 from tilewright.exports.protocol import Layout
 
-# each in a module of its own, imported when it is used
-_MODULES = {
-    "ssl4eo-s12": "ssl4eo", "seasonet": "seasonet", "opensentinelmap": "opensentinelmap", "deepsatdata": "deepsatdata",
-    "geotiff": "geotiff", "webdataset": "webdataset",
-}  # fmt: skip
 
-
-def layout_named(name: str) -> Layout:
-    """The layout called `name`."""
-    layout: Layout = import_module(f"tilewright.exports.{_MODULES[name]}").LAYOUT
+def layout_named(name: LayoutName) -> Layout:
+    """The layout called `name`; only its own module is imported."""
+    layout: Layout
+    match name:
+        case "ssl4eo-s12":
+            from tilewright.exports.ssl4eo import LAYOUT as layout
+        case "seasonet":
+            from tilewright.exports.seasonet import LAYOUT as layout
+        case "opensentinelmap":
+            from tilewright.exports.opensentinelmap import LAYOUT as layout
+        case "deepsatdata":
+            from tilewright.exports.deepsatdata import LAYOUT as layout
+        case "geotiff":
+            from tilewright.exports.geotiff import LAYOUT as layout
+        case "webdataset":
+            from tilewright.exports.webdataset import LAYOUT as layout
     return layout
