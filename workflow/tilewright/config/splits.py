@@ -146,7 +146,7 @@ class Split(Model):
             "buffer_m": ("tile", "block", "stratified", "column"),
         }  # fmt: skip
         for key, strategies in of.items():
-            if key in self.model_fields_set and getattr(self, key) is not None and self.by not in strategies:
+            if getattr(self, key) != type(self).model_fields[key].default and self.by not in strategies:
                 raise ValueError(f"{key}: is of `by: {' or '.join(strategies)}`, and by is {self.by}; leave it out")
         if self.audit.gap_days and self.by != "year":
             raise ValueError(f"audit.gap_days: is of `by: year`, and by is {self.by}; leave it out")
