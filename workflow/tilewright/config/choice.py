@@ -75,12 +75,17 @@ def contradiction(limits: Mask) -> str:
                 return f"{name} is 0 and exclusive: nothing is less than 0; raise it, or set exclusive to false"
     if limits.min_snow is None:
         return ""
-    above = "above" if not limits.exclusive else "not below"
-    if limits.max_snow is not None and (limits.min_snow, limits.exclusive) > (limits.max_snow, False):
-        return f"min_snow {limits.min_snow} is {above} max_snow {limits.max_snow}: no scene can serve"
-    for name, classes, most in (("bad", limits.bad, limits.max_bad), ("cloud", limits.cloud, limits.max_cloud)):
-        if most is not None and set(SNOW) <= set(classes) and limits.min_snow > most:
-            return f"{name} counts snow, of which min_snow {limits.min_snow} is above max_{name} {most}: no scene can serve"
+    least = limits.min_snow
+    white = set(SNOW)
+    tops = [
+        ("max_snow", limits.max_snow, limits.exclusive, True),
+        ("max_cloud", limits.max_cloud, limits.exclusive, white <= set(limits.cloud)),
+        ("max_bad", limits.max_bad, False, white <= set(limits.bad)),
+    ]
+    for name, most, exclusive, counted in tops:
+        if counted and most is not None and (least >= most if exclusive else least > most):
+            told = f"min_snow {least} is {'not below' if exclusive else 'above'} {name} {most}"
+            return f"{told}{'' if name == 'max_snow' else ', which counts snow'}: no scene can serve"
     return ""
 
 
@@ -215,8 +220,9 @@ class Period(Choice):
                 )
             return self
         if self.start is None or self.end is None:
-            lacking = " and ".join(name for name in ("start", "end") if getattr(self, name) is None)
-            raise ValueError(f"{about}: {lacking} is missing; give start and end, or reference")
+            lacking = [name for name in ("start", "end") if getattr(self, name) is None]
+            told = "is missing" if len(lacking) == 1 else "are missing"
+            raise ValueError(f"{about}: {' and '.join(lacking)} {told}; give start and end, or reference")
         if self.end < self.start:
             raise ValueError(f"{about}: end {self.end} is before start {self.start}: swap them")
         if self.fallback and self.order == "spread":
