@@ -52,9 +52,12 @@ def locations_of(locations: Path, tile: str) -> pd.DataFrame:
 
 def _digests(table: pd.DataFrame) -> dict[str, str]:
     """Of what the cells of each tile are made of; locations without a tile are left out."""
-    held = table[table["tile"] != ""]
-    order = np.argsort(held["tile"].to_numpy(dtype=str), kind="stable")
-    told: dict[str, list[str]] = {}
-    for name, *row in held.iloc[order][["tile", "sample", "lon", "lat", "city"]].itertuples(index=False):
-        told.setdefault(name, []).append(",".join(map(str, row)))
-    return {name: hashlib.blake2b("\n".join(rows).encode(), digest_size=8).hexdigest() for name, rows in told.items()}
+    held = table[table["tile"] != ""].sort_values(["tile", "sample"])
+    numbers = held[["sample", "lon", "lat"]].to_numpy(dtype="<f8")  # whole numbers below 2⁵³ stay themselves
+    cities = held["city"].tolist()
+    names, starts = np.unique(held["tile"].to_numpy(dtype=str), return_index=True)
+    digests = {}
+    for name, start, end in zip(names.tolist(), starts, [*starts[1:], len(held)], strict=True):
+        rows = numbers[start:end].tobytes() + "\n".join(cities[start:end]).encode()
+        digests[name] = hashlib.blake2b(rows, digest_size=8).hexdigest()
+    return digests
