@@ -160,7 +160,12 @@ def test_pictures(small, page):
     assert sum(bool(frame.image) for row in samples.rows for frame in row.frames) == len(page.images())
     by_id = {row.cell_id: row for row in samples.rows}
     seen = next(row for row in samples.rows if facts.index.loc[row.cell_id, "dates"] == 3)
-    assert [frame.title for frame in seen.frames[:4]] == ["2019-03-04", "2019-05-06", "2020-07-08", "SCL"]
+    assert [frame.title for frame in seen.frames[:4]] == [
+        "2019-03-04, early",
+        "2019-05-06, early",
+        "2020-07-08, late",
+        "SCL",
+    ]
     assert [frame.note for frame in seen.frames[:2]] == ["12.5 % bad", "0 % bad"]
     colour = imread(io.BytesIO(base64.b64decode(seen.frames[0].image.split(",")[1])), format="png")
     assert colour.shape == (24, 24, 4)

@@ -10,14 +10,14 @@ from tilewright.config.bands import NONE, UNLABELED
 from tilewright.report.drawing import CLAIM_COLOURS, NONE_COLOUR, Entry, Legend, rgb, with_holes
 from tilewright.stages.zone import classes_of
 
-SHOWN: Final = ("labels", "layer", "claims", "claims_same", "ignore")
+SHOWN: Final = ("labels", "layer", "instance", "claims", "claims_same", "ignore")
 _GROUND: Final = "#d9d9d9"  # of pixels with a class that nothing is said against
 _CLAIMED: Final = {"claims": "different classes", "claims_same": "the same class"}
 # Darker the more levels ignore a pixel (ColorBrewer's YlOrBr); further combinations of levels share the last.
 _IGNORED: Final = ("#fee391", "#fe9929", "#cc4c02", "#662506")
 
 Arrays = dict[str, np.ndarray]
-"""Of one cell and set: labels (channel, y, x), layer, claims, claims_same (y, x), ignore (level, channel, y, x), level (level,)."""
+"""Of one cell and set: labels (channel, y, x), layer, instance, claims, claims_same (y, x), ignore (level, channel, y, x), level (level,)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Picture:
 
 
 def label_pictures(name: str, about: dict[str, Any], cells: Sequence[Arrays | None], several: bool) -> list[Picture]:
-    """The pictures of one label set for the cells that are shown; claims and masks only where there are any.
+    """The pictures of one label set for the cells that are shown; ids, claims and masks only where there are any.
 
     Args:
         name: the set's.
@@ -48,6 +48,8 @@ def label_pictures(name: str, about: dict[str, Any], cells: Sequence[Arrays | No
         return [_layer(name, prefix, cells, known)]
     channels = [each["name"] for each in about["ontology"]["channels"]]
     made = [_classes(name, prefix, about["ontology"], at, channel, cells, known) for at, channel in enumerate(channels)]
+    if any("instance" in cell for cell in known):
+        made.append(_instances(name, prefix, cells))
     if any(cell[key].any() for cell in known for key in _CLAIMED if key in cell):
         made.append(_claims(name, prefix, cells, known))
     for at, channel in enumerate(channels):
@@ -92,6 +94,22 @@ def _layer(name: str, prefix: str, cells: Sequence[Arrays | None], known: list[A
     if len(values):
         entries = [Entry(f"{low:,.5g} or less", "#000000"), Entry(f"{high:,.5g} or more", "#ffffff"), *entries]
     return Picture(f"{prefix}layer" if prefix else name, Legend(f"Layer: {name}", entries), images, "with data")
+
+
+def _instances(name: str, prefix: str, cells: Sequence[Arrays | None]) -> Picture:
+    """Each parcel in a colour of its own, of its id alone; near ids get far colours."""
+    images: list[np.ndarray | None] = []
+    for cell in cells:
+        if cell is None:
+            images.append(None)
+            continue
+        ids = cell["instance"].astype(np.uint64)
+        # Knuth's multiplicative hash: its three upper bytes, light enough to tell from the hatching
+        mixed = (ids * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
+        colours = np.stack([(mixed >> np.uint64(shift)) & np.uint64(0xFF) for shift in (24, 16, 8)], axis=-1)
+        images.append(with_holes((64 + colours * 3 // 4).astype("uint8"), ids == 0))
+    entries = [Entry("a parcel, each in a colour of its own", "#5fa8d3"), Entry("no parcel", "unknown")]
+    return Picture(f"{prefix}ids", Legend(f"Ids of parcels: {name}", entries), images, "in the extent")
 
 
 def _claims(name: str, prefix: str, cells: Sequence[Arrays | None], known: list[Arrays]) -> Picture:

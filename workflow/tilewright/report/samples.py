@@ -1,6 +1,6 @@
 """Sample patches: a few cells as one sees them, with their scene classes and labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +56,7 @@ class _Seen:
 
     row: pd.Series
     dates: list[tuple[pd.Timestamp, float]]
+    periods: list[str]
     bands: np.ndarray
     valid: np.ndarray
     clear: np.ndarray
@@ -102,10 +103,15 @@ def _richness(facts: Facts) -> np.ndarray:
     return total
 
 
-def make_samples(facts: Facts) -> Samples:
-    """Read and draw the chosen cells."""
+def make_samples(facts: Facts, wanted: Sequence[str] | None = None, most: int = DATES) -> Samples:
+    """Read and draw cells.
+
+    Args:
+        wanted: their ids; where not given those that `chosen` names.
+        most: dates of a cell that are shown.
+    """
     shown = _shown_bands(facts)
-    cells = [_read(facts, cell, shown) for cell in chosen(facts)]
+    cells = [_read(facts, cell, shown, most) for cell in (chosen(facts) if wanted is None else wanted)]
     low, high = _range(cells)
     classes: set[int] = set()
     columns = max(1, *(len(cell.dates) for cell in cells))
@@ -124,7 +130,7 @@ def make_samples(facts: Facts) -> Samples:
         entries = [Entry(SCL_CLASSES[one].replace("_", " "), SCL_COLOURS[one]) for one in sorted(classes)]
         legends.append(Legend("Scene classification (SCL)", entries))
     legends += [picture.legend for each in pictures.values() for picture in each]
-    text = _caption(facts, shown, low, high)
+    text = _caption(facts, shown, low, high, most)
     if paired:
         text += " Below each date what is paired with it, and how long before or after it was taken."
     for name, drawn in paired.items():
@@ -132,10 +138,10 @@ def make_samples(facts: Facts) -> Samples:
     return Samples(rows, legends, text)
 
 
-def _caption(facts: Facts, shown: Bands | None, low: float, high: float) -> str:
+def _caption(facts: Facts, shown: Bands | None, low: float, high: float, most: int) -> str:
     text = (
         f"Cells of {facts.size_m:,} m, spread over the splits{' and from many label classes to few' if facts.labels else ''}; of each, up to "
-        f"{DATES} of its dates, evenly over "
+        f"{most} of its dates, evenly over "
         "its series, with the share of bad pixels by the mask's classes."
     )
     if shown is not None and high > low:
@@ -175,10 +181,10 @@ def _thinned(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., ::step, ::step]
 
 
-def _read(facts: Facts, cell_id: str, shown: Bands | None) -> _Seen:
+def _read(facts: Facts, cell_id: str, shown: Bands | None, most: int) -> _Seen:
     row = facts.index.loc[cell_id]
     cell = facts.dataset[cell_id]
-    picked = np.unique(np.linspace(0, max(row["dates"] - 1, 0), min(DATES, row["dates"])).astype(int))
+    picked = np.unique(np.linspace(0, max(row["dates"] - 1, 0), min(most, row["dates"])).astype(int))
     bands, valid, clear, scl = (
         np.zeros((0, 1, 1, 1)),
         np.zeros((0, 1, 1), bool),
@@ -186,11 +192,13 @@ def _read(facts: Facts, cell_id: str, shown: Bands | None) -> _Seen:
         np.zeros((0, 1, 1), "uint8"),
     )
     dates: list[tuple[pd.Timestamp, float]] = []
+    periods: list[str] = []
     if len(picked) and shown is not None:
         series, part, classes = (
             cell[f"{shown.collection}{name}"].to_dataset() for name in ("", f"/r{shown.resolution_m}m", "/scl")
         )
         dates = [(pd.Timestamp(series["time"].values[at]), float(series["bad_fraction"].values[at])) for at in picked]
+        periods = [str(series["period"].values[at]) for at in picked]
         own = [list(map(str, part["band"].values)).index(band) for band in shown.names]
         pixels = part["reflectance"].values[picked]
         scl = classes["scl"].values[picked]
@@ -202,7 +210,7 @@ def _read(facts: Facts, cell_id: str, shown: Bands | None) -> _Seen:
         name: _label_arrays(cell[f"labels/{name}"].to_dataset()) for name in facts.labels if row[f"{name}_row"] >= 0
     }
     companions = read_companions(facts, cell_id, picked, clear, SIDE) if dates and facts.companions else {}
-    return _Seen(row, dates, bands, valid, clear, scl, labels, companions)
+    return _Seen(row, dates, periods, bands, valid, clear, scl, labels, companions)
 
 
 def _label_arrays(of: xr.Dataset) -> Arrays:
@@ -232,10 +240,13 @@ def _row(
 ) -> Sample:  # fmt: skip
     """The pictures of the cell that is shown at `place`; adds the scene classes that they show to `classes`."""
     frames = []
-    for at, (date, bad) in enumerate(cell.dates):
+    for at, ((date, bad), period) in enumerate(zip(cell.dates, cell.periods, strict=True)):
         colour = np.clip((np.moveaxis(cell.bands[at].astype(float), 0, -1) - low) / (high - low), 0, 1)
         pixels = np.rint(255 * np.broadcast_to(colour, (*colour.shape[:2], 3))).astype("uint8")
-        frames.append(Frame(f"{date:%Y-%m-%d}", _bad(bad), png(with_holes(pixels, ~cell.valid[at]))))
+        day = f"{date:%Y-%m-%d}"
+        # a period that is called after its days says nothing more
+        title = day if day.startswith(period) else f"{day}, {period}"
+        frames.append(Frame(title, _bad(bad), png(with_holes(pixels, ~cell.valid[at]))))
     nothing = "no further date" if cell.dates else "no scene was good enough"
     frames += [Frame("", nothing if at == 0 or cell.dates else "", "") for at in range(columns - len(frames))]
     if cell.dates:
