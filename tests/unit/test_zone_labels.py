@@ -41,6 +41,7 @@ def write_tile(folder: Path, tile: int, cells: int = CELLS, name: str = "") -> T
     rows = {
         "cell_id": ids, "tile": name, "epsg": 32632, "ulx": [6e5 + 240 * cell for cell in range(cells)], "uly": 5.2e6 + 240 * tile,
         "size_m": handmade.SIZE_M, "col": list(range(cells)), "row": tile, "lon": 9.0, "lat": 47.0,
+        "grid": 1, "sample": -1, "sample_id": None, "sample_label": None, "reference_date": pd.Series([pd.NaT] * cells, dtype="datetime64[us]"),
     }  # fmt: skip
     here = folder / "tiles" / name
     table = gpd.GeoDataFrame(rows, geometry=[shapely.box(9, 47, 9.01, 47.01)] * cells, crs=4326)

@@ -29,6 +29,7 @@ rule zone:
 rule index:
     input:
         zones=zone_files,
+        own=DATASET.index_files,
     output:
         index=f"{RESULTS}/index.parquet",
         statistics=report(f"{RESULTS}/statistics.json", caption="../report/statistics.rst", category="Dataset"),

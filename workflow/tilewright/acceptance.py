@@ -68,10 +68,11 @@ def accept(
     """
     wanted = list(periods) if asked.periods is None else asked.periods
     lacking: dict[str, np.ndarray] = {}
+    for period in periods:
+        if len(rows) and not rows[period_column(PRIMARY, period)].any():
+            _tell_empty(period, periods[period], asked.complete and period in wanted)
     for period in wanted:
         dates = rows[period_column(PRIMARY, period)].to_numpy()
-        if len(rows) and not dates.any():
-            _tell_empty(period, periods[period], asked.complete)
         lacking[period] = dates == 0
         for name in companions:
             lacking[f"{name} in {period}"] = rows[period_column(name, period)].to_numpy() < dates

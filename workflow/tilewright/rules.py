@@ -90,6 +90,7 @@ class DatasetConfig:
         if self.config.aoi.own:
             key, places = self.config.aoi.own
             named.append((f"aoi.{key}.path: {places.path}", places.path))
+        named += [(f"{key}: {path}", str(path)) for key, path in self._files_of_index]
         for key, file in named:
             if not Path(file).is_file():
                 raise TilewrightError(f"{key}: no such file; mend the path")
@@ -209,6 +210,21 @@ class DatasetConfig:
     def asked(self) -> dict[str, str]:
         """{label set: name of the answer of its API}, as `sources`."""
         return {name: _source_name(each) for name, each in self.sets.items() if isinstance(each.source, Overpass)}
+
+    @property
+    def _files_of_index(self) -> list[tuple[str, Path]]:
+        """(key, path) of the files that the index reads beside the zones'."""
+        named = []
+        if self.config.attributes is not None:
+            named.append(("attributes.path", Path(self.config.attributes.path)))
+        if self.config.split.column is not None and self.config.split.column.file is not None:
+            named.append(("split.column.file.path", Path(self.config.split.column.file.path)))
+        return named
+
+    @property
+    def index_files(self) -> list[str]:
+        """The files of the user's own that the index reads: a map of attributes, a table of splits."""
+        return [str(part) for _, path in self._files_of_index for part in _parts(path)]
 
     @property
     def label_rasters(self) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import PRIMARY, UNLABELED
-from tilewright.config.splits import NAMES
+from tilewright.config.split_names import BY_YEAR, NAMES, NO_SPLIT, split_dates_column
 from tilewright.stages.zone import BAND_SUMS, classes_of, share_column
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ _LEAST: Final = 3e-7  # a smaller share may come of rounding two others to 32 bi
 def band_statistics(rows: pd.DataFrame, collections: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Mean and standard deviation (population) of each band over the training split, as <collection>_<band>.
 
+    Of splits by year over all dates of all cells: the sums that a series holds are not by date.
+
     Of reflectance in DN over the valid pixels; of radar over the pixels with data, in dB where that is what is stored (the
     mean of decibels, not of power).
 
@@ -29,7 +31,7 @@ def band_statistics(rows: pd.DataFrame, collections: dict[str, Any]) -> dict[str
         rows: with the sums that `zone` gathered.
         collections: what is known of each, its quantity among it.
     """
-    train = rows[rows["split"] == "train"]
+    train = rows[rows["split"].isin(["train", BY_YEAR])]
     found: dict[str, dict[str, Any]] = {}
     ours = [column for column in rows.columns if column.startswith(BAND_SUMS) and column.endswith("_sum")]
     for name in (column.removesuffix("_sum") for column in ours):
@@ -230,12 +232,27 @@ def _together(parts: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     return total
 
 
+def _split_sizes(rows: pd.DataFrame, made: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """{split: cells, and patches of the primary}; under "none" what accepted cells are in no split."""
+    found = {}
+    for name in NAMES:
+        if made["years"] is None:
+            dates = rows.loc[rows["split"] == name, "dates"]
+        else:
+            # a cell is in each split that it has dates of
+            dates = rows.get(split_dates_column(PRIMARY, name), pd.Series(0, index=rows.index))
+            dates = dates[dates > 0]
+        found[name] = {"cells": len(dates), "patches": int(dates.sum())}
+    dates = rows.loc[rows["split"] == NO_SPLIT, "dates"]
+    return {**found, "none": {"cells": len(dates), "patches": int(dates.sum())}}
+
+
 def dataset_statistics(
     rows: pd.DataFrame, summaries: dict[str, Any], shared: dict[str, Any], split_made: dict[str, Any]
 ) -> dict[str, Any]:
     """Everything that `statistics.json` says; `shared`: what all tiles say of the collections and label sets.
 
-    `patches` and `dates_per_cell` are of the primary; those of its companions are in `companions`, with the number of the primary's
+    All but `cells.index`, `cells.sampling` and `periods` is of accepted cells only. `patches` and `dates_per_cell` are of the primary; those of its companions are in `companions`, with the number of the primary's
     dates that have one.
     """
     labels, collections = shared.get("labels", {}), shared["collections"]
@@ -243,13 +260,16 @@ def dataset_statistics(
     cells: Counter[str] = Counter()
     for summary in summaries.values():
         cells.update(summary["cells"])
+    index, rows = len(rows), rows[rows["accepted"]]
+    splits = _split_sizes(rows, split_made)
     return {
         "cells": {
-            "total": len(rows), "with_imagery": int((rows["dates"] > 0).sum()),
-            "by_split": {name: int((rows["split"] == name).sum()) for name in NAMES},
+            "index": index, "total": len(rows), "with_imagery": int((rows["dates"] > 0).sum()),
+            "by_split": {name: splits[name]["cells"] for name in NAMES},
             "sampling": dict(sorted(cells.items())),
         },
         "split": split_made,
+        "splits": {name: of for name, of in splits.items() if of["cells"] or name in NAMES},
         "patches": int(rows["dates"].sum()),
         "dates_per_cell": {int(value): int(number) for value, number in rows["dates"].value_counts().sort_index().items()},
         "companions": {
@@ -260,6 +280,7 @@ def dataset_statistics(
             for name in others
         },
         "bands_train": band_statistics(rows, collections),
+        "bands_over": "all dates of all cells, whatever their split" if split_made["years"] else "the split train",
         "labels": label_statistics(rows, labels, summaries),
         "periods": summed(summaries),
     }  # fmt: skip

@@ -80,8 +80,9 @@ class SeriesDataset(TorchDataset[Sample]):
         Args:
             dataset: what `tilewright.open` returned (whose `memory_mb` says how much open stores may take in each worker), or
                 a folder or URL.
-            split: train, val or test.
-            rows: instead, a part of the dataset's index, or cell ids. Cells without imagery are left out, with a warning.
+            split: train, val or test; of splits by year each cell has the dates of the split's years.
+            rows: instead, a part of the dataset's index, or cell ids. Without either all cells that are accepted. Cells without
+                imagery are left out, with a warning.
             collection: whose series, on its own dates.
             bands: its bands by name, in the order wanted; all where left out.
             collections: instead of these two, several collections on the dates of s2_l2a, each with its bands (None for all):

@@ -16,7 +16,9 @@ class Accept(Model):
         description="only cells that have a date in each of `periods`, and for each of these dates a scene of every companion collection",
     )
     periods: list[Name] | None = Field(
-        None, description="the periods that `complete` looks at; all where left out", min_length=1
+        None,
+        description="the periods that `complete`, and the index's column of that name, look at; all where left out",
+        min_length=1,
     )
     number: Annotated[int, Field(gt=0)] | None = Field(
         None,
@@ -25,9 +27,7 @@ class Accept(Model):
     )
 
     @model_validator(mode="after")
-    def _of_complete(self) -> Self:
-        if self.periods is not None and not self.complete:
-            raise ValueError("periods: says what `complete` looks at; set complete: true, or leave periods out")
+    def _different(self) -> Self:
         if self.periods is not None and len(set(self.periods)) < len(self.periods):
             raise ValueError("periods: names a period twice; write each once")
         return self

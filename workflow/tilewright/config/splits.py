@@ -1,13 +1,11 @@
 """What a user says of training, validation and test splits, and of the audit for ground or time that two of them share."""
 
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tilewright.config.base import Fraction, Model, Name
-
-NAMES: Final = ("train", "val", "test")
-"""The splits, in the order that tables have them."""
+from tilewright.config.split_names import NAMES
 
 
 class Shares(Model):

@@ -16,7 +16,7 @@ from tilewright.config.bands import COLLECTION_BANDS, PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.loader.files import absolute, files_of, is_url
 from tilewright.loader.labels import families
-from tilewright.loader.rows import of_split
+from tilewright.loader.rows import is_by_year, of_split
 from tilewright.loader.series import MEMORY_MB, Series, SeriesReader, check_cell
 from tilewright.loader.zipped import Zipped, ZippedStore
 from tilewright.store import read_table, table_metadata
@@ -119,8 +119,27 @@ class Dataset:
         return iter(self.index.index)
 
     def split(self, name: str) -> gpd.GeoDataFrame:
-        """The rows of one split: train, val or test. Raises TilewrightError where no cell is in it."""
+        """The rows of one split: train, val or test; of splits by year the cells with dates of its years (`years`).
+
+        Raises TilewrightError where no cell is in it.
+        """
         return of_split(self.index, name)
+
+    def years(self, split: str | None) -> list[int] | None:
+        """The years whose dates are of a split by year; None where splits are cells, with all their dates.
+
+        Raises:
+            TilewrightError: where the index is by year and does not say which years are whose.
+        """
+        if split is None or not is_by_year(self.index):
+            return None
+        years = (self.described.get("split", {}).get("years") or {}).get(split)
+        if years is None:
+            raise TilewrightError(
+                f"split: {self.files.name('index.parquet')} is split by year, but does not say which years are of {split!r}: "
+                "another program wrote it anew, or no year is; run the rule index again"
+            )
+        return [int(year) for year in years]
 
     def tile(self, name: str) -> xr.DataTree:
         """The series of one tile, lazily, as stored (DN; multiply by `scale_factor` for reflectance; backscatter in dB)."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import PRIMARY
+from tilewright.config.split_names import BY_YEAR, NAMES, NO_SPLIT, split_dates_column
 from tilewright.errors import TilewrightError
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,10 @@ class Rows:
         )
 
 
-def dates_column(collection: str) -> str:
-    """The column of the index that counts a cell's dates of a collection."""
+def dates_column(collection: str, years_of: str | None = None) -> str:
+    """The column of the index that counts a cell's dates of a collection; `years_of`: of that split by year only."""
+    if years_of is not None:
+        return split_dates_column(collection, years_of)
     return "dates" if collection == PRIMARY else f"{collection}_dates"
 
 
@@ -69,18 +72,40 @@ def rows_of(table: pd.DataFrame, label_sets: Sequence[str], dates: str = "dates"
     return Rows(table["cell_id"].to_numpy(dtype=str), words, numbers)
 
 
+def is_by_year(index: pd.DataFrame) -> bool:
+    """Whether the splits are dates of all cells rather than cells."""
+    return bool((index["split"] == BY_YEAR).any())
+
+
 def of_split(index: pd.DataFrame, name: str) -> Any:
-    """The rows of one split. Raises TilewrightError, with the splits that there are, where no cell is in it."""
-    known = sorted(index["split"].unique())
+    """The rows of one split; of splits by year the cells that have dates of its years, whose `split` is then its name.
+
+    Raises TilewrightError, with the splits that there are, where no cell is in it.
+    """
+    by_year = is_by_year(index)
+    if by_year:
+        known = [each for each in NAMES if split_dates_column(PRIMARY, each) in index]
+    else:
+        known = sorted(set(index["split"]) - {NO_SPLIT})
     if name not in known:
-        raise TilewrightError(f"split: no split {name!r} in this dataset; it has {', '.join(known)}")
+        there = f"it has {', '.join(known)}" if known else "no cell is in any"
+        raise TilewrightError(f"split: no split {name!r} in this dataset; {there}")
+    if by_year:
+        return index[index[split_dates_column(PRIMARY, name)] > 0].assign(split=name)
     return index[index["split"] == name]
+
+
+def accepted_of(index: pd.DataFrame) -> Any:
+    """The rows of cells that are of the dataset: all, where an index does not tell."""
+    return index[index["accepted"].to_numpy(bool)] if "accepted" in index else index
 
 
 def chosen_rows(
     index: pd.DataFrame, split: str | None, rows: object, min_dates: int, collection: str = PRIMARY
 ) -> pd.DataFrame:
-    """The rows of `index` that `split` or `rows` name, without cells that have fewer than `min_dates` dates of a collection.
+    """The rows of `index` that `split` or `rows` name, else those of all accepted cells.
+
+    Without cells that have fewer than `min_dates` dates of a collection, in a split by year of its own.
 
     Args:
         rows: a part of the index (its `cell_id`s count), or cell ids.
@@ -90,14 +115,14 @@ def chosen_rows(
     """
     if split is not None and rows is not None:
         raise TilewrightError("split and rows: give one of them")
-    chosen, name = index, "the dataset"
+    chosen, name, years_of = accepted_of(index), "the dataset", None
     if split is not None:
-        chosen, name = of_split(index, split), f"split {split}"
+        chosen, name, years_of = of_split(index, split), f"split {split}", split if is_by_year(index) else None
     elif rows is not None:
         chosen, name = _named(index, rows), "rows"
         if chosen.empty:
             raise TilewrightError("rows: empty")
-    dates = chosen[dates_column(collection)]
+    dates = chosen[dates_column(collection, years_of)]
     without = int((dates == 0).sum())
     if without:
         what = "imagery" if collection == PRIMARY else collection

@@ -39,7 +39,9 @@ class SampleReader:
     def __init__(
         self, dataset: Dataset | str | Path, options: SampleOptions, *, split: str | None = None, rows: object = None
     ) -> None:
-        """`split` or `rows` choose cells; cells without imagery are left out.
+        """`split` or `rows` choose cells, all accepted ones without them; cells without imagery are left out.
+
+        Of a split by year a cell has the dates of the split's years, and with them their companions.
 
         Raises:
             TilewrightError: naming the argument that is wrong, or what of the dataset cannot be read.
@@ -54,7 +56,9 @@ class SampleReader:
         pair, main = options.sampling == "season_pair", next(iter(options.wanted))
         least = max(options.min_dates, 2 if pair else 1)
         table = chosen_rows(dataset.index, split, rows, least, main)
-        if pair and main == PRIMARY:
+        self._years = dataset.years(split)
+        years_of = None if self._years is None else split
+        if pair and main == PRIMARY and self._years is None:
             table = table[table["first_date"] < table["last_date"]]  # one scene that two periods chose is no pair
             if table.empty:
                 raise TilewrightError("sampling: a season_pair needs cells with two dates, and none is left")
@@ -68,8 +72,8 @@ class SampleReader:
                 cell = table.loc[table[f"{name}_row"] < 0, "cell_id"].iloc[0]
                 raise TilewrightError(f"labels: cell {cell} has no labels {name}; leave such cells out by rows")
         if options.complete:
-            table = _with_companions(table, list(options.wanted)[1:], least)
-        self.rows = rows_of(table, sets, dates_column(main))
+            table = _with_companions(table, list(options.wanted)[1:], least, years_of)
+        self.rows = rows_of(table, sets, dates_column(main, years_of))
         self._arrays_of = self._label_arrays()
         self._imaged = self._layouts()
         if options.complete and len(options.wanted) > 2:
@@ -79,7 +83,7 @@ class SampleReader:
                 f"complete: no cell has {least} dates of which every collection has a scene: lower min_dates",
             )
         # of all dates of s2_l2a the index tells whether two differ
-        if pair and (options.season != "date" or options.complete or main != PRIMARY):
+        if pair and (options.season != "date" or options.complete or main != PRIMARY or self._years is not None):
             spans = [table[name].to_numpy("datetime64[us]").astype(np.int64) for name in ("first_date", "last_date")]
             ends = dict(zip(table["cell_id"], zip(*spans, strict=True), strict=True))
             self._leave_out(
@@ -145,12 +149,26 @@ class SampleReader:
         return row, self.reader.coordinates(path, collection, row, str(self.rows.cell_id[position]))
 
     def _candidates(self, position: int) -> np.ndarray:
-        """Positions of the dates that may be chosen: all, or those of which every collection has a scene."""
+        """Positions of the dates that may be chosen: all of the split's years, or those of which every collection has a scene."""
         row, of = self._coordinates(position, self._imaged[0].collection)
         there = np.ones(int(of.dates[row]), bool)
+        if self._years is not None:
+            there &= np.isin(self._years_of_dates(position), self._years)
         for each in self._imaged[1:] if self.options.complete else ():
             there &= self._partner(position, each.collection)[: len(there)] >= 0
         return np.flatnonzero(there)
+
+    def _years_of_dates(self, position: int) -> np.ndarray:
+        """(date,) year (UTC) of each date of the first collection; of a companion that of the primary's date that it belongs to."""
+        collection = self._imaged[0].collection
+        row, of = self._coordinates(position, collection)
+        time = of.time[row, : int(of.dates[row])]
+        if collection != PRIMARY:
+            partner = self._partner(position, collection)
+            own = np.flatnonzero(partner >= 0)
+            time = time.copy()
+            time[partner[own]] = self._coordinates(position, PRIMARY)[1].time[row, own]
+        return np.asarray(time.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970)
 
     def _partner(self, position: int, collection: str) -> np.ndarray:
         """(date of s2_l2a,) place of its companion, −1 where there is none."""
@@ -164,7 +182,8 @@ class SampleReader:
 
     def _two_seasons(self, position: int, first: int, last: int) -> bool:
         """Whether the dates from `first` to `last` are of two seasons; opens the store only where they do not tell."""
-        if self.options.season == "quarter" and not self.options.complete and self._imaged[0].collection == PRIMARY:
+        plain = not self.options.complete and self._imaged[0].collection == PRIMARY and self._years is None
+        if self.options.season == "quarter" and plain:
             ends = np.array([first, last])
             if len(np.unique(seasons_of(ends, ends, "quarter"))) > 1:
                 return True
@@ -320,13 +339,13 @@ def _placed(array: np.ndarray, at: np.ndarray, length: int, fill: float) -> np.n
     return placed
 
 
-def _with_companions(table: pd.DataFrame, companions: list[str], least: int) -> pd.DataFrame:
+def _with_companions(table: pd.DataFrame, companions: list[str], least: int, years_of: str | None) -> pd.DataFrame:
     """The rows whose cells have enough dates of each companion; of one companion these are exactly the complete dates.
 
     Raises:
         TilewrightError: where none is left.
     """
-    counts = table[[dates_column(name) for name in companions]]
+    counts = table[[dates_column(name, years_of) for name in companions]]
     enough = table[(counts >= least).all(axis=1)]
     if enough.empty:
         raise TilewrightError(f"complete: none of {len(table)} cells has {least} dates of {' and '.join(companions)} or more: lower min_dates")  # fmt: skip

@@ -225,9 +225,16 @@ def _draw_tiles(axes: Axes, names: list[str], middle: float) -> bool:
     return seen
 
 
+def split_words(name: str) -> str:
+    """What stands for a value of the column `split`."""
+    return {"by_year": "split by year", "": "in no split"}.get(name, name)
+
+
 def _legend(figure: Figure, facts: Facts) -> None:
-    counts = facts.statistics["cells"]["by_split"]
-    handles = [Patch(facecolor=SPLIT_COLOURS[name], label=f"{name} ({counts[name]:,})") for name in facts.splits]
+    counts = facts.index["split"].value_counts()
+    handles = [
+        Patch(facecolor=SPLIT_COLOURS[name], label=f"{split_words(name)} ({counts[name]:,})") for name in facts.splits
+    ]
     without = facts.statistics["cells"]["total"] - facts.statistics["cells"]["with_imagery"]
     if without:
         handles.append(Patch(facecolor="none", edgecolor=INK, label=f"without imagery ({without:,})"))

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 # Paul Tol's "bright" scheme (Colour Schemes, SRON/EPS/TN/09-002): told apart with any colour vision, on light and on dark.
-SPLIT_COLOURS: Final = {"train": "#4477AA", "val": "#DDAA33", "test": "#EE6677"}
+SPLIT_COLOURS: Final = {
+    "train": "#4477AA", "val": "#DDAA33", "test": "#EE6677", "by_year": "#66CCEE", "": "#BBBBBB",
+}  # fmt: skip
 SERIES_COLOURS: Final = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
 # As Sentinel Hub's and ESA's viewers show the scene classification.
 SCL_COLOURS: Final = (

@@ -10,9 +10,10 @@ import geopandas as gpd
 import numpy as np
 
 from tilewright.config.bands import COLLECTION_BANDS, PRIMARY
+from tilewright.config.split_names import BY_YEAR, NAMES, NO_SPLIT
 from tilewright.errors import TilewrightError
 from tilewright.loader import Dataset
-from tilewright.config.splits import NAMES
+from tilewright.loader.rows import accepted_of
 from tilewright.store import table_metadata
 
 
@@ -49,10 +50,10 @@ class Facts:
         """The dataset's name."""
         return str(self.described["dataset"])
 
-    @property
+    @cached_property
     def index(self) -> gpd.GeoDataFrame:
-        """One row a cell."""
-        return self.dataset.index
+        """One row a cell of the dataset: those that are accepted."""
+        return accepted_of(self.dataset.index)
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -76,8 +77,9 @@ class Facts:
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have cells."""
-        return [name for name in NAMES if self.statistics["cells"]["by_split"][name]]
+        """What the column `split` says of accepted cells: the splits that have any, "" where some are in none."""
+        there = set(self.index["split"])
+        return [name for name in (*NAMES, BY_YEAR, NO_SPLIT) if name in there]
 
     @cached_property
     def size_m(self) -> int:
@@ -100,7 +102,7 @@ def read_facts(folder: Path) -> Facts:
         raise TilewrightError(f"{path} is missing: run the rule that makes it") from None
     except ValueError as error:
         raise TilewrightError(f"{path} cannot be read ({error}): delete it and run again") from None
-    if statistics.get("cells", {}).get("total") != len(dataset):
+    if statistics.get("cells", {}).get("index") != len(dataset):
         raise TilewrightError(f"{path} is not of {folder / 'index.parquet'}: delete both and run again")
     columns = [name for name in ("series_path", "labels_path") if name in dataset.index]
     stores = sorted({str(path) for name in columns for path in dataset.index[name].unique()})

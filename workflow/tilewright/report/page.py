@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tilewright.report import scenetables, tables
-from tilewright.report.cellmap import cell_map
+from tilewright.report import scenetables, splittables, tables
+from tilewright.report.cellmap import cell_map, split_words
 from tilewright.report.drawing import NONE_COLOUR, SPLIT_COLOURS, UNKNOWN_COLOUR, percent
 from tilewright.report.facts import read_facts
 from tilewright.report.plots import all_plots
@@ -37,12 +37,13 @@ def make_report(dataset: Path, config_text: str, output: Path) -> None:
         loader=PackageLoader("tilewright.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"number": lambda value: f"{value:,}", "percent": percent}
+    environment.filters |= {"split_words": split_words, "number": lambda value: f"{value:,}", "percent": percent}
     page = environment.get_template("report.html.j2").render(
-        name=facts.name, described=facts.described, split=facts.statistics["split"], figures=tables.figures(facts),
+        name=facts.name, described=facts.described, split_rows=splittables.split_rows(facts), how_split=splittables.how_split(facts),
+        acceptance=splittables.acceptance(facts), audited=splittables.audited(facts), figures=tables.figures(facts),
         about=tables.described(facts), map=cell_map(facts), samples=make_samples(facts), plots=all_plots(facts),
         periods=scenetables.periods(facts), radiometry=scenetables.radiometry(facts), catalogs=scenetables.catalogs(facts),
-        several=bool(facts.companions), image_sources=tables.image_sources(facts), sampling=tables.sampling(facts), split_shares=tables.split_shares(facts),
+        several=bool(facts.companions), image_sources=tables.image_sources(facts), sampling=tables.sampling(facts),
         label_sources=tables.label_sources(facts), absent=tables.absent(facts), traffic=traffic(dataset, set(facts.index["tile"]), facts.statistics["periods"]), versions=tables.versions(),
         config_text=config_text, split_colours=SPLIT_COLOURS, none_colour=NONE_COLOUR, unknown_colour=UNKNOWN_COLOUR,
     )  # fmt: skip

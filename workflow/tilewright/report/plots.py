@@ -59,7 +59,7 @@ def bands(facts: Facts, collection: str = PRIMARY) -> Plot | None:
     caption = (
         "Mean (point, and the figure above it) and one population standard deviation to either side (bar) of each "
         f"band in {values[0]['unit'] if radar else 'harmonised DN'}, over the "
-        f"{'pixels with data' if radar else 'valid pixels'} of all patches of the training split "
+        f"{'pixels with data' if radar else 'valid pixels'} of all patches{' of the training split' if facts.statistics['split']['years'] is None else ', whatever their split'} "
         f"({max(each['pixels'] for each in values):,} in the {'fullest' if radar else 'finest'} band). "
     )
     if radar:

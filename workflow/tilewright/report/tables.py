@@ -10,7 +10,6 @@ import pandas as pd
 
 from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.report.facts import Facts
-from tilewright.config.splits import NAMES
 
 _PACKAGES: Final = (
     "tilewright", "numpy", "pandas", "xarray", "zarr", "numcodecs", "rasterio", "pyproj", "shapely", "geopandas", "pyarrow",
@@ -39,13 +38,6 @@ def sampling(facts: Facts) -> list[tuple[str, int, str]]:
     counts = facts.statistics["cells"]["sampling"]
     names = [name for name in _SAMPLING if name in counts] + [name for name in counts if name not in _SAMPLING]
     return [(name, counts[name], _SAMPLING.get(name, "")) for name in names]
-
-
-def split_shares(facts: Facts) -> list[tuple[str, float, int, float]]:
-    """Split, share asked for, cells, share made."""
-    counts, asked = facts.statistics["cells"]["by_split"], facts.statistics["split"]["shares"]
-    total = max(1, facts.statistics["cells"]["total"])
-    return [(name, asked[name], counts[name], counts[name] / total) for name in NAMES]
 
 
 def figures(facts: Facts) -> list[tuple[str, str]]:
@@ -80,7 +72,7 @@ def described(facts: Facts) -> str:
     """What the dataset is, in a few sentences."""
     dated = facts.index[facts.index["dates"] > 0]
     text = (
-        f"Square cells of {facts.size_m:,} m on the pixel grid of Sentinel-2, none overlapping another. A patch "
+        f"Square cells of {facts.size_m:,} m on the pixel grid of Sentinel-2. A patch "
         f"is the pixels of one cell from one scene: {_bands_text(facts, PRIMARY)}, and the scene classification (SCL). Collection: "
         f"{PRIMARY}, from {facts.collections[PRIMARY].get('provider', 'a provider not stated')}."
     )

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.settings import IndexSettings
-from tilewright.config.splits import NAMES, Shares
+from tilewright.config.split_names import NAMES
+from tilewright.config.splits import Shares
 from tilewright.draw import unit_interval
 from tilewright.splits.outcome import SplitOutcome
 from tilewright.splits.separate import separate

@@ -1,17 +1,12 @@
 """What every way of splitting is and says: the protocol, and the outcome that index, statistics and report tell."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from tilewright.config.settings import IndexSettings
-
-NO_SPLIT: Final = ""
-"""In the column `split`: the cell is in none, being not accepted or dropped."""
-BY_YEAR: Final = "by_year"
-"""In the column `split` of splits by year: the cell is in all of them, each with the dates of its years."""
 
 
 @dataclass(frozen=True)

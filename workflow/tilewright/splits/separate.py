@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from tilewright.config.splits import NAMES, Shares
+from tilewright.config.split_names import NAMES, NO_SPLIT
+from tilewright.config.splits import Shares
 from tilewright.splits.near import near_pairs
-from tilewright.splits.outcome import NO_SPLIT
 
 
 def separate(

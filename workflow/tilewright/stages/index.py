@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from tilewright.acceptance import accept
+from tilewright.attributes import attributes_of
 from tilewright.collection import collection_document
 from tilewright.config.bands import PRIMARY
 from tilewright.config.settings import IndexSettings
 from tilewright.errors import TilewrightError
-from tilewright.splits import NO_SPLIT, split
+from tilewright.splits import NO_SPLIT, audit, split
+from tilewright.splits.years import split_dates
 from tilewright.stages.zone import INTERNAL
 from tilewright.statistics import dataset_statistics, summed
 from tilewright.store import read_table, replacing, table_metadata, write_table
@@ -44,17 +47,19 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     for name in shared.get("labels", {}):
         # without a year in any zone the column comes back as numbers
         rows[f"{name}_year"] = rows[f"{name}_year"].astype("Int16")
-    periods = summed(summaries)
+    if settings.attributes is not None:
+        columns, told = attributes_of(rows, settings.attributes)
+        rows = gpd.GeoDataFrame(pd.concat([rows, columns], axis=1), geometry="geometry", crs=4326)
+        shared["attributes"] = {**settings.attributes.model_dump(exclude_none=True), **told}
     companions = [name for name in shared["collections"] if name != PRIMARY]
-    found = accept(rows, settings.accept, settings.seed, periods, companions)
+    found = accept(rows, settings.accept, settings.seed, summed(summaries), companions)
     rows["complete"], rows["accepted"], rows["accepted_rank"] = found.complete, found.accepted, found.rank
-    rows["split"] = NO_SPLIT
-    rows.loc[found.accepted, "split"], outcome = split(rows[found.accepted], settings)
-    if outcome.reason:
-        log.warning("split by block instead of tile: %s", outcome.reason)
-    made = {**dataclasses.asdict(outcome), "asked": settings.split.by, "shares": settings.split.shares.model_dump()}
+    made = _split(rows, settings, [PRIMARY, *companions])
     figures = dataset_statistics(rows, dict(sorted(summaries.items())), shared, made)
-    figures["accept"] = {**settings.accept.model_dump(), **found.figures}
+    asked = settings.accept
+    figures["accept"] = {
+        "complete_asked": asked.complete, "periods": asked.periods, "number": asked.number, **found.figures,
+    }  # fmt: skip
     _write_json(statistics, figures)
     public = gpd.GeoDataFrame(
         rows[[name for name in rows if not name.startswith(INTERNAL)]], geometry="geometry", crs=4326
@@ -70,6 +75,29 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
             "no cell has imagery: see selection.parquet of the tiles' periods, or the report, for what was refused and why"
         )
     log.info("%d cells, %d patches", len(rows), figures["patches"])
+
+
+def _split(rows: gpd.GeoDataFrame, settings: IndexSettings, collections: list[str]) -> dict[str, Any]:
+    """Add the column `split`, of accepted cells, and what splits by year have beside it; how it was made, with the audit.
+
+    Raises:
+        TilewrightError: where the audit finds what two splits share, and is to fail.
+    """
+    accepted = rows["accepted"].to_numpy()
+    cells = rows[accepted]
+    rows["split"] = NO_SPLIT
+    names, outcome = split(cells, settings)
+    rows.loc[accepted, "split"] = names
+    if outcome.reason:
+        log.warning("split by block instead of tile: %s", outcome.reason)
+    if outcome.unmapped:
+        log.warning("split.column: %d cells are in no split, their value being none that was named", sum(outcome.unmapped.values()))  # fmt: skip
+    for column, counts in split_dates(rows, outcome.years or {}, collections).items():
+        rows[column] = np.where(accepted, counts, 0).astype(np.int32)
+    found = audit(cells, names, settings, outcome, collections)
+    return {
+        **dataclasses.asdict(outcome), "asked": settings.split.by, "shares": settings.split.shares.model_dump(), "audit": found,
+    }  # fmt: skip
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

@@ -28,12 +28,10 @@ DAYS = "days:"
 INTERNAL = (BAND_SUMS, DAYS)
 """How columns begin that are not in the index."""
 
-# Columns of cells.parquet that say where a cell comes from, and what stands where a cell has no such thing.
-_ORIGIN: Final[dict[str, tuple[str, Any]]] = {
-    "grid": ("int32", 0), "sample": ("int64", -1), "sample_id": ("string", None), "sample_label": ("string", None),
-    "reference_date": ("datetime64[us]", None),
-}  # fmt: skip
-
+_OF_CELLS: Final = (
+    "cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "grid", "lon", "lat", "geometry", "sample", "sample_id",
+    "sample_label", "reference_date",
+)  # fmt: skip
 _OF_A_COLLECTION: Final = (
     "quantity",
     "provider",
@@ -85,9 +83,9 @@ def make_zone(tiles: Sequence[TileFiles], output: Path) -> None:
 def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[str, Any]]:
     """The rows of one tile's cells, its summary (counts of cells, scenes, refusals), and what all tiles share."""
     cells = read_table(tile.folder / "cells.parquet")
-    rows = cells[["cell_id", "tile", "epsg", "ulx", "uly", "size_m", "col", "row", "lon", "lat", "geometry"]].copy()
-    for name, (kind, nothing) in _ORIGIN.items():
-        rows[name] = cells[name].astype(kind) if name in cells else pd.Series(nothing, index=rows.index, dtype=kind)
+    rows = cells[list(_OF_CELLS)].copy()
+    for name in ("sample_id", "sample_label"):
+        rows[name] = rows[name].astype(pd.StringDtype("pyarrow"))  # a column of nothing comes back without a type
     summary: dict[str, Any] = {"cells": table_metadata(tile.folder / "cells.parquet")["counts"]}
     with StoreReader(tile.series) as store:
         described: dict[str, Any] = {"software": store.small("").attrs["software"], "collections": {}}
