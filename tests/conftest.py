@@ -120,6 +120,26 @@ def watermarked(watermarks: Path, aoi: str, tmp_path_factory: pytest.TempPathFac
     return build(config, tmp_path_factory.mktemp("watermarked"))
 
 
+@pytest.fixture(scope="session")
+def triplets_built(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """Config and folder of a finished dataset as SSL4EO-S12's, of watermarked pixels. Read only."""
+    from inprocess import build
+    from triplets import TRIPLETS, triplets
+
+    folder = tmp_path_factory.mktemp("triplets")
+    make_world(TRIPLETS, folder / "data")
+    config = triplets(folder / "data", folder)
+    return config, build(config, folder)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A finished dataset for exports, of two zones, with Level-1C, two label sets and watermarks (tests/everything.py). Read only."""
+    from everything import WORLD, make
+
+    return make(tmp_path_factory.mktemp("everything"), _made(WORLD, tmp_path_factory.mktemp("marks") / "data"))
+
+
 @pytest.fixture
 def copied(built: Project, tmp_path: Path) -> Callable[[], Project]:
     """Copies of the finished dataset, provenance and all, to change at will."""

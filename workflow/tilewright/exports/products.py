@@ -10,6 +10,7 @@ from tilewright.catalog import fields
 _DATATAKE: Final = re.compile(r"(?:MSIL[12][AC]|^GS2[A-D])_(\d{8}T\d{6})_")
 # When the datastrip began: S2B_OPER_MSI_L2A_DS_2BPS_20250731T143919_S20250731T131905_N05.11
 _DATASTRIP: Final = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
+_TILE: Final = re.compile(r"_T(\d\d[A-Z]{3})_")
 # S1A_IW_GRDH_1SDV_20210809T173953_20210809T174018_039156_049F13_6FF8, also without the checksum; what catalogs append is left out
 _RADAR: Final = re.compile(
     r"S1[A-D]_IW_GRD[HM]_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}_\d{6}_[0-9A-F]{6}(?:_[0-9A-F]{4}(?![0-9A-Za-z]))?"
@@ -38,7 +39,13 @@ def optical_name(item: dict[str, Any], tile: str) -> str:
     told = [str(item["properties"].get(name, "")) for name in ("s2:datastrip_id", "eopf:datastrip_id")]
     strips = [found[1] for name in told if (found := _DATASTRIP.search(name))]
     strip = strips[0] if strips else _generated(item).strftime(_SPELLED)
-    return f"{datatake_start(item):{_SPELLED}}_{strip}_T{fields.item_tile(item) or tile}"
+    return f"{datatake_start(item):{_SPELLED}}_{strip}_T{tile_of(item) or tile}"
+
+
+def tile_of(item: dict[str, Any]) -> str | None:
+    """The tile of a Sentinel-2 item, by what it tells or its product's name."""
+    named = [found[1] for name in fields.product_names(item) if (found := _TILE.search(name))]
+    return fields.item_tile(item) or next(iter(named), None)
 
 
 def radar_name(item: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tilewright.catalog import fields
-from tilewright.exports.products import milliseconds
+from tilewright.exports.products import milliseconds, tile_of
 
 Item = dict[str, Any]
 # Percentages of the scene classes: Earth Engine's name, that of the s2 extension, that of the Copernicus Data Space's `statistics`.
@@ -108,7 +108,7 @@ _OPTICAL: Final[dict[str, Callable[[Item], Any]]] = {
     "GRANULE_ID": _first("s2:granule_id", "s2:tile_id"),
     "MEAN_SOLAR_AZIMUTH_ANGLE": _number("s2:mean_solar_azimuth", "view:sun_azimuth"),
     "MEAN_SOLAR_ZENITH_ANGLE": _zenith,
-    "MGRS_TILE": fields.item_tile,
+    "MGRS_TILE": tile_of,
     "PROCESSING_BASELINE": _first("s2:processing_baseline", "sentinel:processing_baseline", "processing:version"),
     "PRODUCT_ID": _product,
     "REFLECTANCE_CONVERSION_CORRECTION": _number("s2:reflectance_conversion_factor"),
