@@ -82,6 +82,38 @@ def band_in(bands: list[str], collection: str) -> bool:
     return all(band in BANDS[collection] for band in bands)
 
 
+def test_level_1c_has_a_limit_of_cloud_of_its_own(place: Place):
+    """Ten per cent of Level-2A's scene may be more of Level-1C's; the catalog may not say."""
+    for name, hours, cover in (("A", 0, 10.0), ("B", 50, 20.0), ("C", 100, np.nan)):
+        place.add("s2_l2a", name, hours, f"take-{name}", cloud_cover=5.0)
+        place.add("s2_l1c", f"{name}1", hours, f"take-{name}", offset=-1000, cloud_cover=cover)
+    kept = Pair(max_scene_cloud=0.1)
+    chosen = place.crop(place.settings({"s2_l1c": kept}, scenes=3))
+    of_one = [row[1:] for row in rows(chosen, "s2_l1c") if row[0] == "c0"]
+    none = "no s2_l1c of the datatake that serves"
+    assert of_one == [
+        ("C1", "C", "refused", "scene cloud unknown"), ("", "C", "missing", none), ("B1", "B", "refused", "scene cloud"),
+        ("", "B", "missing", none), ("A1", "A", "used", ""),
+    ]  # fmt: skip
+    needed = kept.model_copy(update={"required": True})
+    chosen = place.crop(place.settings({"s2_l1c": needed}, scenes=3))
+    assert [row[1:] for row in rows(chosen, "s2_l2a") if row[0] == "c0"] == [
+        ("C", "", "refused", none), ("B", "", "refused", none), ("A", "", "used", "")
+    ]  # fmt: skip
+    below = needed.model_copy(update={"exclusive": True})
+    assert not (place.crop(place.settings({"s2_l1c": below}, scenes=3))["status"] == "used").any()
+
+
+def test_the_cloudiest_part_is_the_acquisitions(place: Place):
+    for name, cover in (("A", 5.0), ("B", 30.0)):
+        place.add("s2_l2a", name, {"A": 0, "B": 0.01}[name], "take-1", acquisition="A", cloud_cover=cover)
+    settings = place.settings({})
+    for most, status in ((0.3, "used"), (0.29, "refused")):
+        limits = settings.limits.model_copy(update={"max_scene_cloud": most})
+        chosen = place.crop(settings.model_copy(update={"limits": limits}))
+        assert set(chosen["status"]) == {status}
+
+
 def test_clipped_pixels_of_level_1c_are_counted(place: Place):
     place.add("s2_l2a", "A", 0, "take-1")
     place.add("s2_l1c", "A1", 0, "take-1", offset=-1000)

@@ -1,6 +1,7 @@
 """The config: defaults, spans, what the stages are told, and messages that name the key as a user wrote it."""
 
 import copy
+import json
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilewright.config.base import path_safe
-from tilewright.config.choice import Span
+from tilewright.config.choice import Span, limits
 from tilewright.config.load import load_config, load_providers, ontology_path
-from tilewright.config.settings import CropSettings, limits, parsed, text
+from tilewright.config.settings import CropSettings, SearchSettings, parsed, text
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
 
@@ -200,6 +201,10 @@ STAGES = ["cells", "search", "mask", "crop", "group", "index"]
         ({"periods": [{**LEAST["periods"][0], "scenes": 1}]}, {"crop"}),
         ({"periods": [{**LEAST["periods"][0], "end": "2019-11-30"}]}, {"search"}),
         ({"periods": [*LEAST["periods"], {"name": "b", "start": "2020-01-01", "end": "2020-12-31"}]}, {"group"}),
+        ({"periods": [{**LEAST["periods"][0], "fallback": [{"start": "2018-01-01", "end": "2018-02-01"}]}]}, {"search", "crop"}),
+        ({"periods": [{**LEAST["periods"][0], "order": "spread"}]}, {"crop"}),
+        ({"mask": {"cloud": [8, 9, 10]}}, {"crop"}),
+        ({"mask": {"max_scene_cloud": 0.1}}, {"crop"}),
         ({"cells": {"fraction": 0.5}}, {"cells"}),
         ({"cells": {"size_m": 960}}, {"cells", "index"}),
         ({"split": {"by": "block"}}, {"index"}),
@@ -216,6 +221,48 @@ def test_an_edit_is_told_to_the_stages_that_it_concerns_and_no_other(
         for stage in STAGES
         if before.settings(stage, tile="35JQG", period="a") != after.settings(stage, tile="35JQG", period="a")
     } == told
+
+
+def test_an_edit_of_the_days_around_a_cells_date_counts_again(root: Path):
+    """The others' days are searched; what was counted of other days is of no use."""
+    dated = {"cells": {"reference": {"date": "2019-06-01", "shift_days": 30}}}
+    around = [{"name": "a", "reference": {"from_days": -5, "to_days": days}} for days in (5, 6)]
+    before, after = (DatasetConfig.load(edited(periods=[each], **dated), root) for each in around)
+    told = {
+        stage
+        for stage in STAGES
+        if before.settings(stage, tile="35JQG", period="a") != after.settings(stage, tile="35JQG", period="a")
+    }
+    assert told == {"search", "mask", "crop"}
+    searched = parsed(SearchSettings, before.settings("search", tile="35JQG", period="a"))
+    assert searched.spans == {"s2_l2a": [(date(2019, 4, 28), date(2019, 6, 6))]}
+
+
+def test_what_is_new_is_not_told_where_it_says_nothing(root: Path):
+    """Or every dataset that there was would be made anew."""
+    dataset = DatasetConfig.load(LEAST, root)
+    crop, mask, search = (
+        json.loads(dataset.settings(stage, tile="35JQG", period="a")) for stage in ("crop", "mask", "search")
+    )
+    assert sorted(crop) == ["bands", "companions", "limits", "order", "period", "quantities", "scenes", "seed", "tile"]
+    assert sorted(crop["limits"]) == [
+        "bad", "denominator", "intensity", "max_bad", "max_cloud", "max_nodata", "max_shadow", "max_snow", "min_snow"
+    ]  # fmt: skip
+    assert sorted(mask) == ["intensity_band", "intensity_percentile", "tile"]
+    assert search["spans"] == {"s2_l2a": ["2019-01-01", "2019-12-31"]}
+
+
+def test_radar_is_searched_around_each_span(root: Path):
+    mapping = edited(
+        collections={**LEAST["collections"], "s1_grd": {"bands": ["VV"], "pair": {"nearest_days": 2.5}}},
+        periods={"seasons": "ssl4eo-s12"},
+    )
+    dataset = DatasetConfig.load(mapping, root)
+    told = parsed(SearchSettings, dataset.settings("search_companions", tile="35JQG", period="spring"))
+    assert told.spans == {
+        "s1_grd": [(date(2020, 3, 2), date(2020, 4, 7)), (date(2021, 3, 2), date(2021, 4, 7))],
+    }
+    assert text(parsed(SearchSettings, text(told))) == text(told)
 
 
 def test_writing_bands_in_another_order_changes_nothing(root: Path):

@@ -22,7 +22,7 @@ from tilewright.config.provider import Access, Provider
 from tilewright.errors import TilewrightError
 from tilewright.freeze import CHOSEN, make_freeze
 from tilewright.grid import tile
-from tilewright.store import write_table
+from tilewright.store import table_metadata, write_table
 
 TILE = "32TNT"
 DAYS = (date(2015, 1, 1), date(2030, 12, 31))
@@ -237,6 +237,35 @@ def test_what_a_frozen_catalog_was_not_asked_for_is_an_error_and_not_nothing(wor
             find_items(frozen, "s2_l2a", tile(TILE), start, end)
     with pytest.raises(TilewrightError, match="searches of other tiles than 32TPT: "):
         find_items(frozen, "s2_l2a", tile("32TPT"), date(2020, 2, 1), date(2020, 3, 1))
+
+
+def test_tiles_that_were_searched_at_days_of_their_own_are_told_apart(work: Path):
+    """Where cells have dates of their own each tile has its own spans, several of them."""
+    items = [item("one", 3)]
+    touch(items)
+    results = dataset(work / "results/d", {"p": scenes(items)}, [])
+    months = {TILE: [["2020-03-01", "2020-03-31"], ["2021-03-01", "2021-03-31"]], "32TPT": ["2019-06-01", "2019-06-30"]}
+    about = table_metadata(results / "index.parquet")
+    write_table(pd.read_parquet(results / "index.parquet"), results / "index.parquet", {**about, "tiles": list(months)})
+    for name, spans in months.items():
+        found = scenes(items if name == TILE else [])
+        told = {"collections": {"s2_l2a": "sentinel-2-l2a"}, "spans": {"s2_l2a": spans}}
+        write_table(found, results / "tiles" / name / "p" / "scenes.parquet", told)
+        write_table(
+            pd.read_parquet(results / "tiles" / TILE / "p" / "selection.parquet"),
+            results / "tiles" / name / "p" / "selection.parquet",
+            {},
+        )
+    make_freeze(results, Path("frozen.parquet"))
+    frozen = provider("frozen.parquet")
+    march = date(2020, 3, 1), date(2020, 3, 31)
+    june = date(2019, 6, 1), date(2019, 6, 30)
+    assert len(find_items(frozen, "s2_l2a", tile(TILE), *march)) == 1
+    assert find_items(frozen, "s2_l2a", tile(TILE), date(2021, 3, 2), date(2021, 3, 31)) == []
+    assert find_items(frozen, "s2_l2a", tile("32TPT"), *june) == []
+    for name, days in ((TILE, june), ("32TPT", march), (TILE, (date(2020, 3, 1), date(2021, 3, 31)))):
+        with pytest.raises(TilewrightError, match="searches of other days of sentinel-2-l2a"):
+            find_items(frozen, "s2_l2a", tile(name), *days)
 
 
 def test_a_file_url_with_percents_is_the_path_that_it_means(work: Path):
