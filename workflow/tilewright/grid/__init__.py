@@ -3,7 +3,7 @@
 from tilewright.grid.aoi import AreaOfInterest, inside, load_aoi
 from tilewright.grid.cells import CellTable, cells_of
 from tilewright.grid.mgrs import SIDE_M, Tile, TileTable, land_tiles, tile, tiles
-from tilewright.grid.pixels import Boxes, cell_geobox
+from tilewright.grid.pixels import Boxes, cell_geobox, pixel_centres
 from tilewright.grid.samples import Placed, placed
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "inside",
     "land_tiles",
     "load_aoi",
+    "pixel_centres",
     "placed",
     "tile",
     "tiles",

@@ -53,17 +53,17 @@ class CellTable:
         """Longitudes and latitudes (EPSG:4326) of the centres, rounded to 1e-7°."""
         half = self.size_m / 2
         lon, lat = lonlat(self.tile.epsg, self.ulx + half, self.uly - half)
-        return lon.round(DEGREE_DIGITS), lat.round(DEGREE_DIGITS)
+        return _wrapped(lon).round(DEGREE_DIGITS), lat.round(DEGREE_DIGITS)
 
     def polygons(self) -> NDArray[np.object_]:
         """Footprints as shapely polygons in EPSG:4326: the corners and the middles of the edges, rounded to 1e-7°.
 
-        A cell never crosses its zone's border, so none crosses ±180°.
+        No strategy makes a cell that crosses ±180°.
         """
         import shapely
 
         lon, lat = lonlat(self.tile.epsg, *ring(self.ulx, self.uly, self.size_m, 2))
-        return np.asarray(shapely.polygons(np.stack([lon, lat], axis=-1).round(DEGREE_DIGITS)), dtype=object)
+        return np.asarray(shapely.polygons(np.stack([_wrapped(lon), lat], axis=-1).round(DEGREE_DIGITS)), dtype=object)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "CellTable":
         """The cells at `rows` (a mask or positions), with the same counts."""
@@ -90,6 +90,11 @@ class CellTable:
             key: value.astype(np.int32) for key, value in {"epsg": np.full(len(self), self.tile.epsg), **whole}.items()
         }
         return pd.DataFrame({**columns, **numbers, "sample": self.sample, "lon": lon, "lat": lat})
+
+
+def _wrapped(lon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes of cells within ±180: a tile of the first or last zone reaches beyond, and a place there may have its cell."""
+    return lon - 360 * np.sign(lon) * (np.abs(lon) > 180)
 
 
 def cells_of(tile: Tile, size_m: int, stride_m: int | None = None) -> CellTable:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tilewright.errors import TilewrightError
+from tilewright.grid.zones import lonlat
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -27,6 +28,22 @@ def cell_geobox(epsg: int, ulx: float, uly: float, size_m: int, resolution: int)
             f"{size_m} m is not a multiple of {resolution} m pixels: change cells.size_m or the bands"
         )
     return GeoBox((pixels, pixels), Affine(resolution, 0, ulx, 0, -resolution, uly), epsg)
+
+
+def pixel_centres(
+    epsg: int, ulx: np.ndarray, uly: np.ndarray, row: int, col: int, resolution: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude (EPSG:4326) of the centre of one pixel of each of some squares.
+
+    SeasoNet's Longitude and Latitude are those of row 60 and column 60 of a patch of 120 pixels of 10 m.
+
+    Args:
+        epsg: the UTM zone of all the squares.
+        ulx, uly: (n,) outer corners of the upper-left pixels, metres.
+        row, col: of the pixel, from 0.
+        resolution: metres.
+    """
+    return lonlat(epsg, ulx + (col + 0.5) * resolution, uly - (row + 0.5) * resolution)
 
 
 @dataclass(frozen=True)

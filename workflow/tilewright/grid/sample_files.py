@@ -1,6 +1,7 @@
 """The user's own places: points or polygons of a file, each with what the file says of it and the cell around it."""
 
 import datetime
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -140,8 +141,11 @@ def _read_csv(columns: Points, key: str) -> tuple["pd.DataFrame", NDArray[np.flo
 
     text = f"{key}: {columns.path}"
     try:
-        table = pd.read_csv(columns.path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except (OSError, ValueError) as error:  # pandas' own are ValueErrors
+        with warnings.catch_warnings(
+            action="error", category=pd.errors.ParserWarning
+        ):  # a row of too many fields is cut otherwise
+            table = pd.read_csv(columns.path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:  # pandas' own errors are ValueErrors
         raise TilewrightError(
             f"{text} cannot be read ({error}); give comma-separated values in UTF-8 with a header"
         ) from error
@@ -167,14 +171,18 @@ def _read_vector(
     text = f"{key}: {columns.path}"
     table = read_shapes(columns.path, key, columns.layer, f"{key}.layer")
     _require(table, _of_user(columns, key), text)
-    shapes = table.geometry.to_numpy()
+    shapes = table.geometry.to_numpy().copy()
+    single = (shapely.get_type_id(shapes) == shapely.GeometryType.MULTIPOINT) & (
+        shapely.get_num_geometries(shapes) == 1
+    )
+    shapes[single] = shapely.get_geometry(shapes[single], 0)  # many tools write all points so
     _refuse(
         shapely.is_missing(shapes) | shapely.is_empty(shapes),
         text,
         lambda at: "has no geometry: give it one or remove it",
     )
     wanted = ("Point",) if isinstance(columns, Points) else ("Polygon", "MultiPolygon")
-    kinds = table.geometry.geom_type.to_numpy(object)
+    kinds = np.array([shape.geom_type for shape in shapes], dtype=object)
     other = "polygons go under aoi.polygons" if isinstance(columns, Points) else "points go under aoi.points"
     _refuse(~np.isin(kinds, wanted), text, lambda at: f"is a {kinds[at]}: give {wanted[0].lower()}s here; {other}")
     if isinstance(columns, Polygons):

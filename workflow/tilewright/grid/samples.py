@@ -28,7 +28,7 @@ class Placed:
         tile: name of the tile that owns the cell; empty where there is no cell.
         epsg: of the tile's UTM zone; 0 where there is no cell, as the next two.
         ulx, uly: upper-left corner of the cell, metres in that zone.
-        reason: empty, or why there is no cell: `no_tile` (no tile contains all of it: poles, and slivers of sea) or
+        reason: empty, or why there is no cell: `no_tile` (no tile contains all of it: the poles) or
             `antimeridian` (it would cross ±180°).
     """
 
@@ -83,8 +83,8 @@ def placed(lon: Floats, lat: Floats, size_m: int) -> Placed:
 def _zones(lon: Floats, lat: Floats) -> NDArray[np.int64]:
     """UTM zones to try for each point, (points, tries): its own, then those with the nearest central meridians."""
     own = zone_of(lon, lat)
-    near = np.clip(own[:, None] + np.array([-2, -1, 1, 2]), 1, 60)  # none beyond ±180: its cells would cross that
-    away = np.abs(lon[:, None] - central_meridian(1) - (near - 1) * 6) + np.where(near == own[:, None], 360, 0)
+    near = (own[:, None] + np.array([-3, -2, 0, 1])) % 60 + 1  # two to the west, two to the east
+    away = np.abs((lon[:, None] - central_meridian(1) - (near - 1) * 6 + 180) % 360 - 180)
     order = np.argsort(away, axis=1, kind="stable")[:, :_NEIGHBOURS]
     return np.concatenate([own[:, None], np.take_along_axis(near, order, axis=1)], axis=1)
 
@@ -104,9 +104,10 @@ def _cells(
         left, top = _snapped(x - size_m / 2), equator + _snapped(y - equator - size_m / 2) + size_m
         found = owners(code, left, top, size_m)
         if code % 100 in (1, 60):
-            edges, _ = lonlat(code, *ring(left, top, size_m, 2))
-            crossing[rows] = (np.abs(edges) > 180).any(axis=1) & (found >= 0)
-            found[crossing[rows]] = -1
+            edges = np.abs(lonlat(code, *ring(left, top, size_m, 2))[0])
+            across = (edges > 180).any(axis=1) & (edges < 180).any(axis=1) & (found >= 0)
+            crossing[rows] = across
+            found[across] = -1
         ulx[rows], uly[rows], owner[rows] = left, top, found
     return ulx, uly, owner, crossing
 
