@@ -263,6 +263,10 @@ def _row(
         f"tile {row['tile']} · {abs(row['lat']):.4f}° {'NS'[int(row['lat'] < 0)]} {abs(row['lon']):.4f}° "
         f"{'EW'[int(row['lon'] < 0)]} · {count}"
     )
+    if isinstance(label := row.get("sample_label"), str):
+        where += f" · {label}"
+    if pd.notna(day := row.get("reference_date")):
+        where += f" · around {day:%Y-%m-%d}"
     return Sample(str(row["cell_id"]), str(row["split"]), where, frames, [])
 
 
