@@ -140,6 +140,17 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return make(tmp_path_factory.mktemp("everything"), _made(WORLD, tmp_path_factory.mktemp("marks") / "data"))
 
 
+@pytest.fixture(scope="session")
+def seasonal_built(watermarks: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """Config and folder of a finished dataset as SeasoNet's, of `watermarks`. Read only."""
+    from inprocess import build
+    from seasonal import seasonal
+
+    folder = tmp_path_factory.mktemp("seasonal")
+    config = seasonal(watermarks, folder)
+    return config, build(config, folder)
+
+
 @pytest.fixture
 def copied(built: Project, tmp_path: Path) -> Callable[[], Project]:
     """Copies of the finished dataset, provenance and all, to change at will."""
