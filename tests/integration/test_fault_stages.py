@@ -87,7 +87,7 @@ class Tile:
         return found
 
     def mask(self) -> "Tile":
-        settings = parsed(MaskSettings, self.config.settings("mask", tile=TILE))
+        settings = parsed(MaskSettings, self.config.settings("mask", tile=TILE, period="year"))
         at = self.folder
         make_mask(
             at / "cells.parquet", at / "scenes.parquet", settings, at / "masks.parquet", at / "masks.traffic.json",

@@ -55,7 +55,7 @@ def test_a_disk_that_is_not_there_is_an_error_whatever_is_kept(disk: Path, tmp_p
     make_cells(TILE, parsed(CellsSettings, one.settings("cells", tile=TILE)), tmp_path / "cells.parquet")
     search = parsed(SearchSettings, one.settings("search", tile=TILE, period="year"))
     make_search(search, tmp_path / "scenes.parquet", parsed_access(one.access))
-    told = parsed(MaskSettings, one.settings("mask", tile=TILE))
+    told = parsed(MaskSettings, one.settings("mask", tile=TILE, period="year"))
     make_mask(
         tmp_path / "cells.parquet", tmp_path / "scenes.parquet", told, tmp_path / "masks.parquet", tmp_path / "m.json"
     )
