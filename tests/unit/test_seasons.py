@@ -210,7 +210,7 @@ def test_a_single_span_is_told_as_it_was():
         ),
         ({"periods": {"seasons": "landsat"}}, "config: periods.seasons: 'landsat' is none of ssl4eo-s12, seasonet"),
         ({"periods": {"seasons": "seasonet", "readng": "months"}}, "config: periods.readng: unknown key; did you mean reading?"),
-        ({"periods": {"seasons": "seasonet", "order": "spread"}}, "config: periods: order: spread chooses for a whole tile, seasons for each cell: use another order"),
+        ({"periods": {"seasons": "seasonet", "order": "spread"}}, "config: periods.order: Input should be 'shuffled_by_month', 'clearest' or 'latest', not 'spread'"),
         ({"periods": {"seasons": "ssl4eo-s12", "days": 200}}, "config: periods.days: Input should be less than or equal to 180, not 200"),
         (
             {"periods": {"seasons": "ssl4eo-s12", "rule": "released"}},

@@ -114,7 +114,8 @@ class MaskOverride(Model):
         return other.model_copy(update=self.model_dump(exclude_none=True))
 
 
-Order = Literal["shuffled_by_month", "clearest", "latest", "spread"]
+CellOrder = Literal["shuffled_by_month", "clearest", "latest"]
+Order = Literal[CellOrder, "spread"]
 Method = Literal["optimal", "greedy"]
 
 
@@ -142,9 +143,15 @@ class Weights(Model):
 
 
 class Choice(Model):
-    """The choice rule: how many scenes of a cell in a period, tried in which order."""
+    """The choice rule: how many scenes of a cell in a period, how clean."""
 
     scenes: int = Field(2, ge=1, description="scenes wanted for each cell, from different datatakes")
+    mask: MaskOverride = Field(MaskOverride(), description="mask limits that differ in this period")
+
+
+class Ordered(Choice):
+    """The choice rule, with the order in which scenes are tried."""
+
     order: Order = Field(
         "shuffled_by_month", description="shuffled_by_month: months in seeded order, one scene of each in turn (OpenSentinelMap); "
         "clearest: least bad first; latest: newest first; spread: products are chosen once for the tile, evenly in time (DeepSatData): "
@@ -155,7 +162,6 @@ class Choice(Model):
         None, description="how `order: spread` chooses. optimal (default): the least sum over all targets; greedy: target by target, the best product left "
         "(DeepSatData)",
     )  # fmt: skip
-    mask: MaskOverride = Field(MaskOverride(), description="mask limits that differ in this period")
 
     @model_validator(mode="after")
     def _of_spread(self) -> Self:
@@ -193,7 +199,7 @@ class Window(Model):
         return self
 
 
-class Period(Choice):
+class Period(Ordered):
     """A named time window with its choice rule: from `start` to `end`, or around each cell's own date (`reference`)."""
 
     name: Name = Field(description="becomes a folder name")
@@ -262,7 +268,7 @@ def check_limits(mask: Mask, periods: Sequence[Period]) -> None:
             raise ValueError(f"periods: {period.name}: its limits and those under mask together: {why}")
 
 
-class Span(Choice):
+class Span(Ordered):
     """Periods cut from a span of time, named 2019-01 (month), 2019-q1 (quarter) or 2019 (year)."""
 
     every: Literal["month", "quarter", "year"] = Field(description="length of each period")

@@ -1,11 +1,11 @@
 """Seasons as two published datasets have them, written out as periods; and all forms that `periods` may have."""
 
 from datetime import date, timedelta
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag
 
-from tilewright.config.choice import Choice, MaskOverride, Order, Period, Reference, Span, Window
+from tilewright.config.choice import CellOrder, Choice, MaskOverride, Period, Reference, Span, Window
 from tilewright.config.spans import Days
 
 # Month and day of the equinoxes and solstices that SSL4EO-S12 names (paper, step 4 of the workflow).
@@ -27,12 +27,7 @@ class Seasons(Choice):
     """What both have in common."""
 
     scenes: int = Field(1, ge=1, description="scenes wanted for each cell in each season, from different datatakes")
-
-    @model_validator(mode="after")
-    def _of_cells(self) -> Self:
-        if self.order == "spread":
-            raise ValueError("order: spread chooses for a whole tile, seasons for each cell: use another order")
-        return self
+    order: CellOrder = Field(description="as in a period")
 
     def _period(self, name: str, mask: MaskOverride, **window: Any) -> Period:
         return Period(name=name, scenes=self.scenes, order=self.order, mask=mask, **window)
@@ -53,7 +48,7 @@ class Ssl4eoS12(Seasons):
     )  # fmt: skip
     days: int = Field(15, ge=0, le=180, description="days before and after each of the dates, included")
     year: int = Field(2021, ge=2016, le=2100, description="year of the dates")
-    order: Order = Field("latest", description="as in a period; the authors take the most recent")
+    order: CellOrder = Field("latest", description="as in a period; the authors take the most recent")
 
     def first_anchor(self) -> date:
         """The date that `cells.reference` shifts for `rule: released`: the first of the four."""
@@ -93,7 +88,7 @@ class Seasonet(Seasons):
     year: int = Field(
         2018, ge=2016, le=2100, description="year of spring, summer and fall; winter ends in the next one"
     )
-    order: Order = Field(
+    order: CellOrder = Field(
         "clearest", description="as in a period; the paper does not say which of several images serves"
     )
     mask: MaskOverride = Field(
