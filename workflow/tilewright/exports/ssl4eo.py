@@ -180,7 +180,7 @@ class Ssl4eoLayout:
         found = [
             Deviation(
                 "georeference", "longitude and latitude (+proj=latlong) between the corners of a buffer's box, some pixels off",
-                "the pixels' own UTM grid, exact", "the published georeference misaligns bands, sensors and maps",
+                "the pixels' own UTM grid, exact", "the published georeference misaligns bands, sensors and maps (readers that tell a file's own coordinates, as torchgeo's x and y, tell metres instead of degrees)",
             ),
             Deviation(
                 "pixel values", "DN as Earth Engine had them: v1.0 without the offset of processing baseline 04.00 (scenes of 2020 and 2021), "
