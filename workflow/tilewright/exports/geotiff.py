@@ -1,4 +1,4 @@
-"""geotiff: a COG for each date and resolution, labels beside them."""
+"""geotiff: a COG for each date and resolution, labels beside them, and STAC items."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -9,6 +9,7 @@ import pandas as pd
 from tilewright.config.bands import COLLECTION_BANDS, RADAR, SCL_RESOLUTION
 from tilewright.exports.protocol import Deviation, Record, Whole
 from tilewright.exports.source import CellSource, Image, TileSource, once
+from tilewright.exports.stac_items import write_items
 from tilewright.exports.tiff import geotiff
 from tilewright.exports.writing import Writing
 
@@ -17,7 +18,10 @@ _LABELS_NODATA: Final = {"layer": np.nan, "distance": np.nan, "targets": np.nan,
 
 
 class GeotiffLayout:
-    """`{split}/{tile}/{cell}/{collection}_{time}_{resolution}m.tif`, `…_scl.tif`, `labels_{set}.tif`, `labels_{set}_{array}.tif`."""
+    """`{split}/{tile}/{cell}/{collection}_{time}_{resolution}m.tif`, `…_scl.tif`, `labels_{set}.tif`, `labels_{set}_{array}.tif`.
+
+    The item of a scene is `….json` beside them; `catalogs/{tile}.json` leads to a tile's items, and `items/{tile}.parquet` holds them.
+    """
 
     title = "tilewright's patches as cloud-optimized GeoTIFFs with STAC items"
 
@@ -25,21 +29,23 @@ class GeotiffLayout:
         """Every dataset can be laid out so."""
 
     def shared(self, whole: Whole, tile: TileSource) -> Any:
-        """What the bands of label arrays are called, which the sets' ontologies say."""
-        return {name: _band_names(whole, name) for name in whole.dataset.label_sets}
+        """What label sets are, and what numbers of each collection mean: names of bands and items tell it."""
+        return [whole.dataset.described.get("collections", {}), whole.dataset.described.get("labels", {})]
 
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
-        """A record for each scene of a cell in a collection."""
+        """A record, and an item, for each scene of a cell in a collection."""
+        records: list[Record] = []
         for cell in tile.cells():
             folder = f"{cell.row['split'] or 'all'}/{tile.tile}/{cell.cell_id}"
-            labels = ",".join(self._labels(whole, cell, folder, writing))
+            labels = {"labels": ",".join(self._labels(whole, cell, folder, writing))}
             for collection in whole.dataset.collections:
                 images = cell.images(collection)
-                for image, stem in zip(once(images), stems(once(images)), strict=True):
-                    periods = [each.period for each in images if each.scene_id == image.scene_id]
-                    yield self._image(cell, image, f"{folder}/{stem}", dict.fromkeys(periods), writing) | {
-                        "labels": labels
-                    }
+                single = once(images)
+                for image, stem in zip(single, stems(single), strict=True):
+                    periods = dict.fromkeys(each.period for each in images if each.scene_id == image.scene_id)
+                    records.append(self._image(cell, image, f"{folder}/{stem}", periods, writing) | labels)
+        write_items(whole, tile.tile, records, writing)
+        return records
 
     def _image(self, cell: CellSource, image: Image, stem: str, periods: Iterable[str], writing: Writing) -> Record:
         row, steps = cell.row, COLLECTION_BANDS[image.collection]
@@ -83,7 +89,7 @@ class GeotiffLayout:
                 yield file
 
     def finish(self, whole: Whole, records: pd.DataFrame, writing: Writing) -> None:
-        """Nothing but the documents of every export."""
+        """Nothing but the documents of every export: items are the tiles'."""
 
     def deviations(self, whole: Whole) -> list[Deviation]:
         """The layout is our own."""
