@@ -12,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from harness import ROOT
 from tilewright.config.cities import Cities, Overlap
 from tilewright.config.load import validated
 from tilewright.config.location_settings import LocationsSettings
+from tilewright.config.settings import parsed
 from tilewright.errors import TilewrightError
 from tilewright.grid.samples import placed
 from tilewright.grid.zones import lonlat
 from tilewright.locations import Candidates, CityTable, candidates, kept, most_populous
 from tilewright.locations.file import locations_of, tiles_of
+from tilewright.rules import DatasetConfig
 from tilewright.stages.locations import make_locations
 from tilewright.store import read_table, table_metadata
 
@@ -140,6 +143,20 @@ def test_a_table_that_is_not_there_or_not_text(tmp_path: Path):
     (tmp_path / "cities.xlsx").write_bytes(b"PK\x03\x04\xff\xfe")
     with pytest.raises(TilewrightError, match=r"cannot be read .* give a CSV file in UTF-8"):
         most_populous(str(tmp_path / "cities.xlsx"), 5)
+
+
+def test_a_table_that_is_not_there_is_told_before_any_job():
+    config = {
+        "dataset": "a", "aoi": {"cities": {"table": "cites.csv"}}, "provider": "earth-search", "cells": {"strategy": "samples", "size_m": SIZE},
+        "collections": {"s2_l2a": {"bands": ["B02"]}}, "periods": [{"name": "b", "start": "2021-01-01", "end": "2021-01-31"}],
+    }  # fmt: skip
+    with pytest.raises(TilewrightError, match=r"aoi\.cities\.table: cites\.csv: no such file; mend the path"):
+        DatasetConfig.load(config, ROOT)
+    config["aoi"] = {"cities": {}}
+    dataset = DatasetConfig.load(config, ROOT)
+    assert dataset.city_table == []
+    told = parsed(LocationsSettings, dataset.settings("locations"))
+    assert told == LocationsSettings(seed=42, size_m=SIZE, cities=Cities())
 
 
 # --- the draw ----------------------------------------------------------------------------------------------------------------
