@@ -63,6 +63,8 @@ def settings_of(stage):
     """The params function of a stage: its settings as text, or Snakemake's error for a bad tile."""
 
     def settings(wildcards):
+        if stage == "cells":
+            locations()  # told in its settings: made first, where there are cities
         try:
             return DATASET.settings(stage, **dict(wildcards.items()))
         except TilewrightError as error:
