@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilewright.config.cell_settings import CellsSettings
-from tilewright.config.cells import Activity, Water
+from tilewright.config.cells import Activity, Grids, Water
 from tilewright.draw import lots
 from tilewright.errors import TilewrightError
 from tilewright.grid import cells_of, tile
@@ -269,3 +269,27 @@ def test_rasters_that_do_not_serve(tmp_path: Path) -> None:
 def test_an_unknown_tile(tmp_path: Path) -> None:
     with pytest.raises(TilewrightError, match="tile 32UNT is not a Sentinel-2 tile"):
         make_cells("32UNT", CellsSettings(), tmp_path / "cells")
+
+
+def test_grids_pass_the_same_filters_and_all_that_is_dropped_is_counted(tmp_path: Path) -> None:
+    """SeasoNet's lattices, cut by an area and thinned by a draw."""
+    told = CellsSettings(strategy="grids", size_m=1200, clip=VADUZ, fraction=0.5)
+    make_cells("32TNT", told, tmp_path / "cells")
+    table, said = read_table(tmp_path / "cells"), counts(tmp_path / "cells")
+    assert list(table) == COLUMNS and set(table.grid) == {1, 2} and (table["sample"] == -1).all()
+    assert sorted(said) == sorted(["candidates", "overlaps_neighbour", *REASONS])
+    assert said["candidates"] == 2 * 91 * 91 == sum(said.values()) - said["candidates"]
+    assert said["outside_aoi"] > 1000 and said["overlaps_neighbour"] > 0 and said["kept"] == len(table) > 100
+    assert table.geometry.within(shapely.from_wkt(VADUZ)).all()
+    assert (table.sort_values(["row", "col", "grid"]).index == table.index).all()
+    kept = CellsSettings(strategy="grids", size_m=1200, grids=Grids(offsets_m=[600], overlaps="keep"))
+    make_cells("32TNT", kept, tmp_path / "kept")
+    assert set(read_table(tmp_path / "kept").grid) == {1} and counts(tmp_path / "kept")["overlaps_neighbour"] == 0
+
+
+def test_windows_that_overlap_are_rows_of_their_own(tmp_path: Path) -> None:
+    table = made(tmp_path / "cells", size_m=1920, stride_m=960, clip=VADUZ)
+    whole = made(tmp_path / "whole", size_m=1920, clip=VADUZ)
+    corners, others = (set(each[["ulx", "uly"]].itertuples(index=False, name=None)) for each in (whole, table))
+    assert table.cell_id.is_unique and corners < others
+    assert 3 < len(table) / len(whole) < 4.5

@@ -131,6 +131,33 @@ def test_every_fault_is_in_the_one_message_once():
         ({"provider": 3}, "config: provider: give the name of a file in config/providers, or {like: <name>, path: <catalog>}"),
         ({"dataset": 2019}, 'config: dataset: write it in quotes, as "2019"'),
         ({"aoi": "32TNT"}, "config: aoi: must be a mapping of keys to values"),
+        ({"aoi": {"tiles": ["35JQG"], "points": {"path": "b"}}}, "config: aoi: give exactly one of bbox, file, tiles, cities, points, polygons"),
+        (
+            {"cells": {"strategy": "samples"}},
+            "config: cells.strategy: samples makes cells around places: give aoi.cities, aoi.points or aoi.polygons, or take strategy lattice",
+        ),
+        (
+            {"aoi": {"polygons": {"path": "b.gpkg"}}},
+            "config: aoi.polygons: names places, which strategy lattice does not look at: set cells.strategy: samples",
+        ),
+        (
+            {"aoi": {"points": {"path": "b.gpkg", "lon": "x"}}, "cells": {"strategy": "samples"}},
+            "config: aoi.points: lon and lat are columns of a CSV; a vector file's points are its geometry: leave them out",
+        ),
+        (
+            {"aoi": {"points": {"path": "b.csv", "date": "d"}}, "cells": {"strategy": "samples", "reference": {"date": "2020-12-21"}}},
+            "config: cells.reference: aoi.points.date gives each sample its own date already: leave one of them out",
+        ),
+        (
+            {"cells": {"reference": {"date": "2020-12-21"}}},
+            "config: cells.reference: no period is around it: give a period `reference` instead of start and end, or leave it out",
+        ),
+        ({"cells": {"strategy": "grids", "stride_m": 600}}, "config: cells: stride_m is of strategy lattice, and strategy is grids: leave one of them out"),
+        ({"cells": {"grids": {}}}, "config: cells: grids are of strategy grids, and strategy is lattice: leave one of them out"),
+        ({"cells": {"stride_m": 990}}, "config: cells.stride_m: 990 m is not a multiple of the 20 m pixels that are read; use 980"),
+        ({"cells": {"strategy": "grids", "size_m": 1200, "grids": {"offsets_m": [0, 610]}}}, "config: cells.grids.offsets_m: 610 m is not a multiple of the 20 m pixels that are read; use 600"),
+        ({"cells": {"strategy": "grids", "size_m": 1200, "grids": {"offsets_m": [1200]}}}, "config: cells: grids.offsets_m: 1200 is not from 0 to below size_m 1200"),
+        ({"cells": {"strategy": "grids", "size_m": 1200, "grids": {"offsets_m": [0, 0]}}}, "config: cells: grids.offsets_m: names an offset twice, which would make every cell twice; drop one"),
     ],
 )  # fmt: skip
 def test_the_message_for_a_slip(changes: dict[str, Any], told: str):

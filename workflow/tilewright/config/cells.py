@@ -122,6 +122,13 @@ class Cells(Model):
                 f"cells.reference: aoi.{aoi.own[0]}.date gives each sample its own date already: leave one of them out"
             )
 
+    def check_reference(self, used: bool) -> None:
+        """Raises ValueError where cells get reference dates that no period is around."""
+        if self.reference is not None and not used:
+            raise ValueError(
+                "cells.reference: no period is around it: give a period `reference` instead of start and end, or leave it out"
+            )
+
     def check_pixels(self, resolutions: Iterable[int]) -> None:
         """Raises ValueError, with the nearest fit, where cells would not lie on whole pixels of one of `resolutions` (metres)."""
         steps = {"size_m": [self.size_m]}

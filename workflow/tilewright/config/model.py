@@ -69,6 +69,7 @@ class Config(Model):
         check_limits(self.mask, self.all_periods())
         shifted, own = self.cells.reference, self.aoi.own
         check_references(self.periods, shifted.date if shifted else None, own is not None and own[1].date is not None)
+        self.cells.check_reference(any(period.reference is not None for period in self.all_periods()))
         self.accept.check(names)
         self._check_split()
         if self.provider == "simulated" and self.simulate is None:
