@@ -8,16 +8,25 @@ import mlcroissant
 from telling import Arrays, Said, run
 
 
-def read(root: Path, record_set: str = "samples") -> tuple[Said, Arrays]:
-    """Said: errors and warnings, the record sets, each record of one of them, and of each file set how many files it has."""
+def read(root: Path, exports: list[str], record_set: str = "samples") -> tuple[Said, Arrays]:
+    """Said of each of the exports, folders in `root`: errors and warnings, the record sets, each record of one of them, the files named
+    one by one, and of each file set which files it has.
+    """
+    return {name: _of_export(root / name, record_set) for name in exports}, {}
+
+
+def _of_export(root: Path, record_set: str) -> Said:
     dataset = mlcroissant.Dataset(jsonld=root / "croissant.json")
     issues = dataset.metadata.ctx.issues
-    records = [{name: _plain(value) for name, value in record.items()} for record in dataset.records(record_set)]
     return {
         "errors": sorted(issues.errors), "warnings": sorted(issues.warnings), "record_sets": [each.id for each in dataset.metadata.record_sets],
-        "objects": {each.id: each.sha256 for each in dataset.metadata.file_objects}, "records": records,
-        "sets": {each.id: sorted({str(path.relative_to(root)) for pattern in each.includes for path in root.glob(pattern)}) for each in dataset.metadata.file_sets},
-    }, {}  # fmt: skip
+        "objects": {each.id: each.sha256 for each in dataset.metadata.file_objects},
+        "records": [{name.removeprefix(f"{record_set}/"): _plain(value) for name, value in record.items()} for record in dataset.records(record_set)],
+        "sets": {
+            each.id: sorted({path.relative_to(root).as_posix() for pattern in each.includes for path in root.glob(pattern)})
+            for each in dataset.metadata.file_sets
+        },
+    }  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

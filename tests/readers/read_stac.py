@@ -36,8 +36,14 @@ def validate(path: Path) -> dict[str, Any]:
     return told
 
 
-def read(root: Path) -> tuple[Said, Arrays]:
-    """Said: the verdict of each file that is not valid, ids of what is, extensions, assets whose files are missing, and items of the tables."""
+def read(root: Path, exports: list[str]) -> tuple[Said, Arrays]:
+    """Said of each of the exports, folders in `root`: files that are valid and those that are not, with the verdict, schemas that were
+    used, assets whose files are missing, what items say of place and time, and the ids in the tables of items.
+    """
+    return {name: _of_export(root / name) for name in exports}, {}
+
+
+def _of_export(root: Path) -> Said:
     said: Said = {"invalid": {}, "valid": [], "schemas": [], "missing": [], "items": {}, "tables": {}}
 
     def judge(path: Path) -> None:
@@ -69,7 +75,7 @@ def read(root: Path) -> tuple[Said, Arrays]:
     for path in sorted(root.glob("items/*.parquet")):
         table = pyarrow.parquet.read_table(path)
         said["tables"][path.name] = sorted(table["id"].to_pylist())
-    return said, {}
+    return said
 
 
 if __name__ == "__main__":
