@@ -78,7 +78,11 @@ def test_pictures_stand_under_their_dates(paired: Path):
         if facts.index.loc[row.cell_id, "dates"] == 0:
             assert row.companions == []
             continue
-        assert [frame.title for frame in row.frames[:3]] == dates
+        # a date, and the period that chose it
+        periods = ["early", "early", "late"]
+        assert [frame.title for frame in row.frames[:3]] == [
+            f"{day}, {of}" for day, of in zip(dates, periods, strict=True)
+        ]
         optical, radar = sorted(row.companions, key=lambda strip: strip[0].title != "s2_l1c")
         assert [bool(frame.image) for frame in radar] == [True, False, True]
         assert [frame.note for frame in radar] == ["−1.2 days, descending", "no s1_grd for 2019-05-06", "+12 hours, ascending"]  # fmt: skip

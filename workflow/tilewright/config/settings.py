@@ -27,7 +27,7 @@ from tilewright.errors import TilewrightError
 # Raised by hand when a stage's meaning changes; tests/unit/test_versions.py compares each with a hash of the stage's
 # modules, so that a change cannot be forgotten. Snakemake sees them in `params`.
 STAGE_VERSIONS: Final[dict[str, int]] = {
-    "simulate": 1, "locations": 1, "cells": 2, "search": 2, "mask": 4, "crop": 4, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 3, "zone": 4,
+    "simulate": 1, "locations": 1, "cells": 2, "search": 2, "mask": 3, "crop": 3, "source": 1, "ask": 1, "features": 2, "labels": 3, "group": 3, "zone": 4,
     "index": 4, "legend": 1, "report": 4, "export_tile": 1, "export": 1,
 }  # fmt: skip
 
