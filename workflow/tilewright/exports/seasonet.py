@@ -15,7 +15,7 @@ from tilewright.exports.source import CellSource, Image, TileSource, bands_of
 from tilewright.exports.tables import csv_bytes
 from tilewright.exports.tiff import geotiff
 from tilewright.exports.writing import Writing
-from tilewright.grid.zones import lonlat
+from tilewright.grid import pixel_centres
 
 SEASONS: Final = ("spring", "summer", "fall", "winter", "snow")
 SIZE_M: Final = 1200  # 120, 60 and 20 pixels
@@ -232,8 +232,8 @@ def place(row: Any) -> tuple[str, str]:
     That is half a pixel east and south of the patch's own centre, as the published names show; it is of the location alone, so
     that all seasons have the same text.
     """
-    middle = row["size_m"] // (2 * _LABEL_M) * _LABEL_M + _LABEL_M / 2
-    lon, lat = lonlat(int(row["epsg"]), np.array([row["ulx"] + middle]), np.array([row["uly"] - middle]))
+    middle = int(row["size_m"]) // (2 * _LABEL_M)
+    lon, lat = pixel_centres(int(row["epsg"]), np.array([row["ulx"]]), np.array([row["uly"]]), middle, middle, _LABEL_M)
     return f"{float(lat[0]):.6f}", f"{float(lon[0]):.6f}"
 
 
