@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tilewright.config.cities import Overlap
 from tilewright.locations.draw import KM_PER_DEGREE, Candidates
@@ -92,6 +91,8 @@ def _space(drawn: Candidates, overlap: Overlap, rule: float) -> _Space:
 
 def _greedy(space: _Space, rule: float) -> NDArray[np.bool_]:
     """In the order of the rows: each that is not closer than `rule` to one kept before it, in the same square."""
+    from scipy.spatial import cKDTree  # half a second, which stages that only read the file need not pay
+
     # Most have no neighbour at all: they are kept, and keep nobody away. A hair more than the rule, for rounding.
     tree = cKDTree(space.points, balanced_tree=False)
     nearest = tree.query(space.points, k=2, distance_upper_bound=rule * (1 + 1e-9))[0][:, 1]
