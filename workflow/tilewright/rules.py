@@ -1,7 +1,6 @@
 """One dataset's checked config, and the answers that the rules need: settings by stage, tiles by zone, input files."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,13 +14,12 @@ from tilewright.config import settings
 from tilewright.config.bands import PRIMARY
 from tilewright.config.cell_settings import CellsSettings, clip_digest, samples_digest, samples_text
 from tilewright.config.cities import GEONAMES
-from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile, VectorFile, is_postgis
+from tilewright.config.label_files import files, files_of_years, parts, source_name, source_settings
+from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile, VectorFile
 from tilewright.config.label_settings import (
-    AskSettings,
     FeaturesSettings,
     LabelSetSettings,
     LabelsSettings,
-    SourceSettings,
 )
 from tilewright.config.load import load_config, load_providers, ontology_path
 from tilewright.config.location_settings import LocationsSettings
@@ -36,9 +34,6 @@ from tilewright.grid.sample_files import SampleTable, load_samples
 # What goes to a stage is one word of a command line, which Linux ends at 128 kB.
 _TILES_SHOWN = 200
 _LONGEST_CLIP = 30_000
-# Paths that GDAL finds its own way to, and Snakemake cannot look after.
-_ELSEWHERE = re.compile(r"/vsi|[A-Za-z0-9+]+://")
-_SHAPEFILE = (".cpg", ".dbf", ".prj", ".shx")
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ class DatasetConfig:
     def _check_files(self) -> None:
         """Files that the user names must be there, unless the workflow makes them."""
         for name, each in self.config.labels.items():
-            for key, path in _files(each) if each.years is None else _files_of_years(each):
+            for key, path in files(each) if each.years is None else files_of_years(each):
                 if not path.exists() and not self._is_simulated(path):  # a geodatabase is a folder
                     raise TilewrightError(f"labels.{name}.{key}: {path}: no such file; put it there or mend the path")
         self._check_ontologies()
@@ -167,9 +162,7 @@ class DatasetConfig:
         The name says what is read and how, not for which set: a new label set, or a renamed one, reads nothing again.
         """
         return {
-            name: _source_name(each)
-            for name, each in self.sets.items()
-            if isinstance(each.source, OsmFile | VectorFile)
+            name: source_name(each) for name, each in self.sets.items() if isinstance(each.source, OsmFile | VectorFile)
         }
 
     def _of_source(self, source: str) -> LabelSet:
@@ -204,12 +197,12 @@ class DatasetConfig:
 
     def source_files(self, source: str) -> list[str]:
         """The files that a normalised source, or an API's answer, is made of; none for a database."""
-        return [str(part) for _, path in _files(self._of_source(source)) for part in _parts(path)]
+        return [str(part) for _, path in files(self._of_source(source)) for part in parts(path)]
 
     @cached_property
     def asked(self) -> dict[str, str]:
         """{label set: name of the answer of its API}, as `sources`."""
-        return {name: _source_name(each) for name, each in self.sets.items() if isinstance(each.source, Overpass)}
+        return {name: source_name(each) for name, each in self.sets.items() if isinstance(each.source, Overpass)}
 
     @property
     def _files_of_index(self) -> list[tuple[str, Path]]:
@@ -224,13 +217,13 @@ class DatasetConfig:
     @property
     def index_files(self) -> list[str]:
         """The files of the user's own that the index reads: a map of attributes, a table of splits."""
-        return [str(part) for _, path in self._files_of_index for part in _parts(path)]
+        return [str(part) for _, path in self._files_of_index for part in parts(path)]
 
     @property
     def label_rasters(self) -> list[str]:
         """The rasters that labels are read from."""
         rasters = [each for each in self.sets.values() if isinstance(each.source, RasterFile)]
-        return sorted({str(path) for each in rasters for _, path in _files(each)})
+        return sorted({str(path) for each in rasters for _, path in files(each)})
 
     @staticmethod
     def version(stage: str) -> int:
@@ -337,8 +330,8 @@ class DatasetConfig:
             "search_companions": lambda: self._search(tile, period, self.companions),
             "mask": lambda: settings.mask_settings(self.config, tile, period),
             "crop": lambda: settings.crop_settings(self.config, tile, period),
-            "source": lambda: _source(self._of_source(source)),
-            "ask": lambda: _source(self._of_source(source)),
+            "source": lambda: source_settings(self._of_source(source)),
+            "ask": lambda: source_settings(self._of_source(source)),
             "features": lambda: FeaturesSettings(sources={**self.sources, **self.asked}),
             "labels": self._labels,
             "group": lambda: settings.group_settings(self.config, self.providers, tile),
@@ -399,56 +392,3 @@ class DatasetConfig:
                 for made, each in labels.by_year(family).items()
             }
         )  # fmt: skip
-
-
-def _source(labels: LabelSet) -> SourceSettings | AskSettings:
-    """What the stages `source` and `ask` are told: no licence, and the year only where it chooses features."""
-    source = labels.source
-    if isinstance(source, RasterFile):
-        raise ValueError("a raster is not normalised")
-    plain = source.model_copy(update={"licence": ""})
-    if isinstance(plain, Overpass):
-        return AskSettings(source=plain)
-    dated = isinstance(source, VectorFile) and source.year_field is not None
-    return SourceSettings(source=plain, year=labels.year if dated else None)
-
-
-def _source_name(labels: LabelSet) -> str:
-    if isinstance(labels.source, Overpass):
-        # of what is asked, not of how long one waits for the answer
-        asked = labels.source.model_copy(update={"licence": "", "timeout_s": 0})
-        return f"overpass-{settings.settings_digest(asked)}"
-    path = labels.source.path if isinstance(labels.source, OsmFile | VectorFile) else ""
-    # a database's address may hold more than its name
-    stem = "postgis" if is_postgis(path) else re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).name.split(".")[0]).strip("-_")
-    return f"{stem or 'source'}-{settings.settings_digest(_source(labels))}"
-
-
-def _files_of_years(labels: LabelSet) -> list[tuple[str, Path]]:
-    """As `_files`, for a set of several years."""
-    named = {
-        f"years.{each.year}" if key == "source.path" else key: path
-        for each in labels.by_year("").values()
-        for key, path in _files(each)
-    }
-    return list(named.items())
-
-
-def _parts(path: Path) -> list[Path]:
-    """A file, and those that belong to it: an edited attribute of a shapefile changes its .dbf alone."""
-    if path.suffix.lower() != ".shp":
-        return [path]
-    return [path, *(part for part in map(path.with_suffix, _SHAPEFILE) if part.is_file())]
-
-
-def _files(labels: LabelSet) -> list[tuple[str, Path]]:
-    """(key, path) of the files that a label set names."""
-    source = labels.source
-    named: list[tuple[str, str | None]] = []
-    if not isinstance(source, Overpass) and not is_postgis(source.path) and not _ELSEWHERE.match(source.path):
-        named.append(("source.path", source.path))
-    if isinstance(source, OsmFile | VectorFile) and isinstance(source.extent, str):
-        named.append(("source.extent", source.extent))
-    if isinstance(source, OsmFile | Overpass):
-        named.append(("source.sea", source.sea))
-    return [(key, Path(path)) for key, path in named if path is not None]
