@@ -151,13 +151,14 @@ def _on_earth(rows: pd.DataFrame, at: Ints) -> Floats:
 def _measured(cells: _Cells, one: Ints, other: Ints, distance_m: float) -> Pairs:
     """Those of the candidates that overlap or are near: the others' outlines are drawn in the ones' grid."""
     outline = np.empty(len(other), object)
-    for here, there in {(int(a), int(b)) for a, b in zip(cells.epsg[one], cells.epsg[other], strict=True)}:
-        mine = np.flatnonzero((cells.epsg[one] == here) & (cells.epsg[other] == there))
-        at = other[mine]
-        edges = [ring(cells.ulx[[i]], cells.uly[[i]], int(cells.size[i]), _PIECES) for i in at]
-        x, y = (np.concatenate([each[axis] for each in edges]) for axis in (0, 1))
+    # by the zones of both, and the size of the other: one of each, as a rule
+    kind = np.stack([cells.epsg[one], cells.epsg[other], cells.size[other].astype(np.int64)], axis=1)
+    for here, there, size_m in np.unique(kind, axis=0).tolist():
+        mine = np.flatnonzero((kind == (here, there, size_m)).all(axis=1))
+        at, drawn = np.unique(other[mine], return_inverse=True)
+        x, y = ring(cells.ulx[at], cells.uly[at], size_m, _PIECES)
         x, y = to_degrees(here).transform(*lonlat(there, x, y), direction="INVERSE")
-        outline[mine] = shapely.polygons(np.stack([x, y], axis=-1))
+        outline[mine] = np.asarray(shapely.polygons(np.stack([x, y], axis=-1)))[drawn]
     left, top, size = cells.ulx[one], cells.uly[one], cells.size[one]
     square = shapely.box(left, top - size, left + size, top)
     inner = shapely.box(left + _EDGE_M, top - size + _EDGE_M, left + size - _EDGE_M, top - _EDGE_M)

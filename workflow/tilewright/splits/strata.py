@@ -74,12 +74,16 @@ def _iterate(counts: Ints, dealt: Ints, need: Ints, whole: Ints) -> None:
         units = left[counts[left, rare] > 0] if remaining[rare] else left
         units = units[np.argsort(-counts[units, rare], kind="stable")]
         for unit in units.tolist():
-            classes = np.flatnonzero(counts[unit]).tolist()
-            chosen = max(by_share, key=lambda split: (needs[split][rare], sum(needs[split][each] for each in classes)))
-            dealt[unit] = chosen
             row = counts[unit].tolist()
-            for each in classes:
-                needs[chosen][each] -= _SHARE * row[each]
+            most = max(needs[split][rare] for split in splits)
+            best = [split for split in by_share if needs[split][rare] == most]
+            if len(best) > 1:
+                best.sort(key=lambda split: -sum(need for need, cells in zip(needs[split], row, strict=True) if cells))
+            dealt[unit] = best[0]
+            mine = needs[best[0]]
+            for each, cells in enumerate(row):
+                if cells:
+                    mine[each] -= _SHARE * cells
 
 
 def _refine(counts: Ints, dealt: Ints, whole: Ints) -> None:
