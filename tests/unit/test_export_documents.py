@@ -17,6 +17,7 @@ import yaml
 import handmade
 from tilewright.collection import bbox, licence_of, spdx
 from tilewright.config.settings import ExportSettings
+from tilewright.exports import stac_items
 from tilewright.exports.card import data_card
 from tilewright.exports.documents import write_documents
 from tilewright.exports.geotiff import LAYOUT as GEOTIFF
@@ -112,7 +113,7 @@ def files_table(paths: dict[str, int]) -> pd.DataFrame:
 
 FILES = files_table({
     "train/32TNT/32TNT-0/s2_l2a_20210115T101637_10m.tif": 1000, "train/32TNT/32TNT-0/s2_l2a_20210115T101637.json": 10,
-    "val/32TNU/32TNU-4/x_10m.tif": 500_000, "catalogs/32TNT.json": 5, "catalogs/32TNU.json": 5, "items/32TNT.parquet": 7,
+    "val/32TNU/32TNU-4/x_10m.tif": 500_000, "catalogs/32TNT.json": 5, "catalogs/32TNU.json": 5, "items/32TNT-00000.parquet": 7,
 })  # fmt: skip
 
 
@@ -270,7 +271,7 @@ def test_items_are_where_their_links_and_assets_say(whole: Whole, tmp_path: Path
     catalog = json.loads((root / "catalogs/32TNT.json").read_text())
     paths = [posixpath.normpath(f"catalogs/{link['href']}") for link in catalog["links"] if link["rel"] == "item"]
     assert paths == [f"{record['stem']}.json" for record in records(whole)]
-    table = gpd.read_parquet(root / "items/32TNT.parquet")
+    table = gpd.read_parquet(root / "items/32TNT-00000.parquet")
     for record, path, (_, row) in zip(records(whole), paths, table.iterrows(), strict=True):
         item = json.loads((root / path).read_text())
         folder = posixpath.dirname(path)
@@ -287,6 +288,19 @@ def test_items_are_where_their_links_and_assets_say(whole: Whole, tmp_path: Path
         assert held == own | {f"{folder}/{name}" for name in labels}
         of_table = {posixpath.normpath(f"items/{each['href']}") for each in row["assets"].values() if each is not None}
         assert of_table == held
+
+
+def test_items_of_a_large_tile_are_in_several_tables(whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stac_items, "_TOGETHER", 2)
+    many = [record | {"stem": f"{record['stem']}-{at}"} for at in range(3) for record in records(whole)][:5]
+    with Writing(tmp_path / "geotiff", "32TNT") as writing:
+        write_items(whole, "32TNT", many, writing)
+    tables = sorted((tmp_path / "geotiff/items").iterdir())
+    assert [path.name for path in tables] == [f"32TNT-0000{number}.parquet" for number in range(3)]
+    told = [each for path in tables for each in gpd.read_parquet(path)["id"]]
+    assert told == [f"32TNT-0_{posixpath.basename(record['stem'])}" for record in many]
+    catalog = json.loads((tmp_path / "geotiff/catalogs/32TNT.json").read_text())
+    assert sum(link["rel"] == "item" for link in catalog["links"]) == 5
 
 
 def test_item_says_where_pixels_lie_and_what_they_are(whole: Whole):

@@ -35,7 +35,7 @@ def export_collection(whole: Whole, layout: Layout, records: pd.DataFrame, files
     """The export as a STAC 1.1 collection.
 
     Where the layout has written items, the collection leads to them by a catalog for each tile and, since there may be millions,
-    by tables of them (stac-geoparquet), one for each tile, too.
+    by tables of them (stac-geoparquet), too.
 
     Args:
         records: those of all samples.
@@ -66,7 +66,7 @@ def export_collection(whole: Whole, layout: Layout, records: pd.DataFrame, files
     if catalogs:
         extensions += ["raster", "classification"]
         document["assets"]["items"] = {
-            "href": f"./{ITEMS}/", "type": PARQUET, "roles": ["stac-items"], "title": "The items as stac-geoparquet, a file a tile",
+            "href": f"./{ITEMS}/", "type": PARQUET, "roles": ["stac-items"], "title": "The items as stac-geoparquet, tile by tile",
         }  # fmt: skip
         document["item_assets"] = _item_assets(whole, bands)
     document["stac_extensions"] = [EXTENSIONS[name] for name in extensions]

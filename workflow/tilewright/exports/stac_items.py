@@ -26,21 +26,28 @@ from tilewright.exports.writing import Writing
 
 _CONSTELLATIONS: Final = {"s1": ("sentinel-1", "c-sar"), "s2": ("sentinel-2", "msi")}
 _DECIMALS: Final = 7  # of degrees: a centimetre
+_TOGETHER: Final = 4096  # items in one table, which are held in memory until it is written: 200 MB
 
 
 def write_items(whole: Whole, tile: str, records: Sequence[Record], writing: Writing) -> None:
-    """Write the items of a tile beside their files, `catalogs/{tile}.json` and `items/{tile}.parquet` (stac-geoparquet).
+    """Write the items of a tile beside their files, `catalogs/{tile}.json` and `items/{tile}-{number}.parquet` (stac-geoparquet).
 
     Args:
         records: a record for each item, as the layout geotiff makes them.
     """
     if not records:
         return
-    items = [(f"{record['stem']}.json", item_of(whole, record)) for record in records]
-    for record, (path, item) in zip(records, items, strict=True):
-        writing.put(path, _json(item), str(record["cell_id"]))
-    writing.put(f"{CATALOGS}/{tile}.json", _json(_catalog(whole, tile, items)))
-    writing.put(f"{ITEMS}/{tile}.parquet", _table(items))
+    for number, start in enumerate(range(0, len(records), _TOGETHER)):
+        items = []
+        for record in records[start : start + _TOGETHER]:
+            items.append((_path(record), item_of(whole, record)))
+            writing.put(_path(record), _json(items[-1][1]), str(record["cell_id"]))
+        writing.put(f"{ITEMS}/{tile}-{number:05}.parquet", _table(items))
+    writing.put(f"{CATALOGS}/{tile}.json", _json(_catalog(whole, tile, [_path(record) for record in records])))
+
+
+def _path(record: Record) -> str:
+    return f"{record['stem']}.json"
 
 
 def item_of(whole: Whole, record: Record) -> dict[str, Any]:
@@ -131,13 +138,13 @@ def _placed(record: Record, file: str, step: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _catalog(whole: Whole, tile: str, items: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def _catalog(whole: Whole, tile: str, paths: Sequence[str]) -> dict[str, Any]:
     return {
         "type": "Catalog", "stac_version": STAC_VERSION, "id": f"{collection_id(whole)}-{tile}", "description": f"The items of tile {tile}",
         "links": [
             {"rel": "root", "href": "../collection.json", "type": "application/json"},
             {"rel": "parent", "href": "../collection.json", "type": "application/json"},
-            *({"rel": "item", "href": f"../{path}", "type": "application/geo+json"} for path, _ in items),
+            *({"rel": "item", "href": f"../{path}", "type": "application/geo+json"} for path in paths),
         ],
     }  # fmt: skip
 
@@ -179,4 +186,5 @@ def _lists(value: Any) -> Any:
 
 
 def _json(document: object) -> bytes:
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    """On one line: with indents Python's encoder takes five times as long, and there may be millions."""
+    return (json.dumps(document, ensure_ascii=False) + "\n").encode()
