@@ -146,6 +146,20 @@ def test_one_zone_has_the_published_paths_and_cells_without_truth_are_left_out(e
     assert {path.split("/")[0] for path in export.files() if path.endswith(".pickle")} == {"32632", "32633"}
 
 
+def test_splits_by_year(everything: Everything, tmp_path: Path):
+    def by_year(rows: Any, about: dict[str, Any]) -> Any:
+        about["split"] = {"by": "year", "years": {"train": [2018], "val": [2017], "test": [2019]}}
+        return rows.assign(split="by_year")
+
+    made = changed(everything, tmp_path / "set", by_year)
+    export = Export(tmp_path, made.results, made.settings("deepsatdata", labels="crops")).run()
+    lists = {
+        name: (export.root / f"paths/{name}_paths.csv").read_text().splitlines() for name in ("train", "eval", "test")
+    }
+    assert not lists["eval"] and len(lists["train"]) == len(lists["test"]) == len(with_truth(everything))
+    assert {path.split("/")[1] for path in lists["train"]} == {"2018"} and {path.split("/")[1] for path in lists["test"]} == {"2019"}  # fmt: skip
+
+
 def test_days_that_are_there_twice_are_taken_once(
     everything: Everything, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

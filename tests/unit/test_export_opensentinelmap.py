@@ -259,6 +259,9 @@ def test_what_cannot_be_laid_out_so(everything: Everything, tmp_path: Path, monk
 
     assert "needs two scenes of a cell" in refusal(changed(everything, tmp_path / "short", short), labels="osm")
 
+    years = changed(everything, tmp_path / "years", lambda rows, about: rows.assign(split="by_year"))
+    assert refusal(years, labels="osm").startswith("split.by: the layout opensentinelmap has one split for each cell")
+
     def doubled(rows: Any, about: dict[str, Any]) -> Any:
         rows.loc[1, ["ulx", "uly", "epsg"]] = rows.loc[0, ["ulx", "uly", "epsg"]]
         return rows.assign(sample=range(len(rows)))

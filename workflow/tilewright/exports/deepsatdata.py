@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import COLLECTION_BANDS, NONE, PRIMARY
+from tilewright.config.split_names import BY_YEAR, NO_SPLIT
 from tilewright.errors import TilewrightError
 from tilewright.exports.pickles import pickled
 from tilewright.exports.protocol import Deviation, Record, Whole
@@ -68,13 +69,13 @@ class DeepSatDataLayout:
             )
 
     def shared(self, whole: Whole, tile: TileSource) -> Any:
-        """Whether the dataset lies in several zones, whose windows then have a folder for each; and the classes."""
+        """Whether the dataset lies in several zones, whose windows then have a folder for each; the classes; a split's years."""
         index = whole.dataset.index
-        return [index.loc[index["accepted"], "epsg"].nunique() > 1, _classes(whole)]
+        return [index.loc[index["accepted"], "epsg"].nunique() > 1, _classes(whole), _years(whole)]
 
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
         """A record for each pickle. Cells without ground truth or imagery have none."""
-        zones, classes = self.shared(whole, tile)
+        zones, classes, years = self.shared(whole, tile)
         collection = _collection(whole)
         left: Counter[str] = Counter()
         for cell in tile.cells():
@@ -89,7 +90,8 @@ class DeepSatDataLayout:
             if not by_year:
                 left["no image"] += 1
             for year, series in sorted(by_year.items()):
-                record = _record(cell, year, len(series), f"{cell.row['epsg']}/" if zones else "")
+                split = years.get(year, NO_SPLIT) if cell.row["split"] == BY_YEAR else cell.row["split"]
+                record = _record(cell, split, year, len(series), f"{cell.row['epsg']}/" if zones else "")
                 document = {**_images(series), "year": np.int32(year), **truth}
                 writing.put(record["sample_path"], pickled(document), cell.cell_id)
                 yield record
@@ -194,6 +196,12 @@ def _classes(whole: Whole) -> list[int]:
     return sorted(int(each["value"]) for each in whole.dataset.described["labels"][name]["ontology"]["categories"])
 
 
+def _years(whole: Whole) -> dict[int, str]:
+    """The split of each year, of a dataset that is split by year."""
+    told = whole.dataset.described.get("split", {}).get("years") or {}
+    return {int(year): str(name) for name, years in told.items() for year in years}
+
+
 def _has_parcels(whole: Whole, label_set: str) -> bool:
     paths = whole.dataset.index["labels_path"]
     return "claims" in whole.dataset.reader.label_layout(str(paths.iloc[0]), label_set)
@@ -227,11 +235,11 @@ def _ground_truth(cell: CellSource, label_set: str | None, shift: bool) -> dict[
     return found | {"full_ass": (masks == 2).astype(np.float32), "part_ass": (masks == 1).astype(np.float32)}
 
 
-def _record(cell: CellSource, year: int, dates: int, folder: str) -> Record:
+def _record(cell: CellSource, split: str, year: int, dates: int, folder: str) -> Record:
     row, corner = cell.row, tile_named(cell.tile.tile)
     north, west, side = int(row["uly"]), int(row["ulx"]), int(row["size_m"]) // _PIXEL_M
     return {
-        "cell_id": cell.cell_id, "split": row["split"], "sample_path": f"{folder}{year}/{north}_{west}_{year}.pickle", "Year": year,
+        "cell_id": cell.cell_id, "split": split, "sample_path": f"{folder}{year}/{north}_{west}_{year}.pickle", "Year": year,
         "N": north, "W": west, "dy": side, "dx": side, "dt": dates, "label_win_i": (corner.uly - north) // _PIXEL_M, "label_win_j": (west - corner.ulx) // _PIXEL_M,
         "status": "ok", "crs": int(row["epsg"]),
     }  # fmt: skip

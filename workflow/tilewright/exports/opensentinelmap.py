@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import NONE, S2_L2A, UNLABELED
+from tilewright.config.split_names import BY_YEAR
 from tilewright.errors import TilewrightError
 from tilewright.exports.cellnumbers import cell_numbers, step_of
 from tilewright.exports.npz import npz
@@ -71,6 +72,10 @@ class OpenSentinelMapLayout:
             raise TilewrightError(
                 "periods: the layout opensentinelmap needs two scenes of a cell, and no accepted cell has as many: add periods, "
                 "raise `scenes`, or loosen `mask`"
+            )
+        if (accepted["split"] == BY_YEAR).any():
+            raise TilewrightError(
+                "split.by: the layout opensentinelmap has one split for each cell, and cells of splits by year are in all of them: use `by: tile`"
             )
         numbers = _numbers(whole, accepted)
         if (twice := accepted[numbers.duplicated(keep=False)]).size:

@@ -47,7 +47,7 @@ class WebdatasetLayout:
         shards: dict[str, _Shards] = {}
         with ExitStack() as stack:
             for cell in tile.cells():
-                split = str(cell.row["split"] or "all")
+                split = str(cell.row["split"] or "none")
                 if split not in shards:
                     shards[split] = stack.enter_context(_Shards(writing, f"{split}/{tile.tile}", most))
                 images = {name: once(cell.images(name)) for name in whole.dataset.collections}
@@ -59,7 +59,7 @@ class WebdatasetLayout:
     def finish(self, whole: Whole, records: pd.DataFrame, writing: Writing) -> None:
         """For each split the list of its shards with the number of samples in each."""
         for split in sorted(set(records["split"])):
-            name = str(split or "all")
+            name = str(split or "none")
             counts = records[records["split"] == split].groupby("shard", sort=True).size()
             document = {
                 "__kind__": "wids-shard-index-v1", "wids_version": 1, "name": f"{whole.settings.dataset}-{name}",
