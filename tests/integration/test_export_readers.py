@@ -175,7 +175,7 @@ def resampled(stack: np.ndarray) -> np.ndarray:
             count=count,
             height=height,
             width=width,
-            transform=rasterio.Affine(1, 0, 0, 0, -1, 0),
+            transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6),
         ) as image:
             image.write(stack)
         with memory.open() as image:
