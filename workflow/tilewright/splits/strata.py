@@ -20,6 +20,7 @@ _MOVED: Final = 20_000  # units that the refinement may move; of more than these
 _EXCHANGED: Final = 4_000  # units that it may exchange, likewise
 _TRIED: Final = 128  # of these, for each split, how many of those that would rather go there are tried with all others
 _MOVES: Final = 5_000
+_GOOD: Final = _PART // 1_000  # classes that are so near to their shares are not mended further
 
 
 def deal(counts: Ints, shares: list[float], order: Ints) -> Ints:
@@ -37,10 +38,9 @@ def deal(counts: Ints, shares: list[float], order: Ints) -> Ints:
     for split in range(len(whole)):
         need[split] -= _SHARE * ranked[dealt == split].sum(axis=0)
     _iterate(ranked, dealt, need, whole)
-    _refine(ranked, dealt, whole)
     found = np.empty(len(order), np.int64)
     found[order] = dealt
-    return found
+    return refine(counts, found, np.repeat(np.array(shares)[:, None], counts.shape[1], axis=1), order)
 
 
 def _alike(counts: Ints, whole: Ints) -> Ints:
@@ -86,21 +86,30 @@ def _iterate(counts: Ints, dealt: Ints, need: Ints, whole: Ints) -> None:
                     mine[each] -= _SHARE * cells
 
 
-def _refine(counts: Ints, dealt: Ints, whole: Ints) -> None:
+def refine(counts: Ints, dealt: Ints, shares: NDArray[np.float64], order: Ints) -> Ints:
     """Move a unit to another split, or exchange two, while that lessens the sum of squared deviations of all classes' shares.
 
     Always the move that lessens it most; an exchange where no move does. A class's deviations are shares of itself, so that rare
     classes count as common ones do.
+
+    Args:
+        counts: as of `deal`, and `order` too.
+        dealt: (unit,) the split of each unit now.
+        shares: (split, class) that are wanted.
     """
+    moved = dealt[order]
     total = counts.sum(axis=0)
     classes = total > 0
-    part = counts[:, classes] * _PART // total[classes]
-    over = np.stack([part[dealt == split].sum(axis=0) for split in range(len(whole))])
-    over -= part.sum(axis=0) * whole[:, None] // _SHARE
-    state = _State(part[:_MOVED], dealt[:_MOVED], over)
+    part = counts[order][:, classes] * _PART // total[classes]
+    over = np.stack([part[moved == split].sum(axis=0) for split in range(len(shares))])
+    over -= np.rint(shares[:, classes] * _PART).astype(np.int64)
+    state = _State(part[:_MOVED], moved[:_MOVED], over)
     for _ in range(_MOVES):
-        if not state.move() and not state.exchange():
-            return
+        if np.abs(state.over).max() <= _GOOD or not (state.move() or state.exchange()):
+            break
+    found = np.empty(len(order), np.int64)
+    found[order] = moved
+    return found
 
 
 class _State:

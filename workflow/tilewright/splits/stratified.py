@@ -14,9 +14,10 @@ from tilewright.splits.blocks import blocks
 from tilewright.splits.near import near_pairs
 from tilewright.splits.outcome import SplitOutcome
 from tilewright.splits.separate import separate, surplus
-from tilewright.splits.strata import deal
+from tilewright.splits.strata import deal, refine
 
-_ROUNDS: Final = 6  # of dealing blocks and dropping cells: what the larger splits lose is made up for in the next
+_ROUNDS: Final = 12  # of moving blocks and dropping cells: what a split lacks of a class then is asked for in the next
+_AWAY: Final = 0.1  # at most so much more or less than its share is asked for: a class of few blocks cannot be mended
 _COMMON: Final = 100  # cells of a class from which on one cell is no more than 1 % of it
 
 
@@ -51,8 +52,8 @@ def _by_block(
 ) -> tuple[np.ndarray, SplitOutcome]:
     """Whole blocks are dealt out by how many of their cells have each class; then cells near a smaller split's ground are dropped.
 
-    What is dropped is of the larger splits, which then lack some of their shares: the next round deals more to them. The round
-    whose classes are nearest to their shares is taken, the first of equal ones.
+    What is dropped is of the larger splits, which then lack some of their shares: some blocks are moved to make up for it, class by
+    class, for a few rounds. The round whose classes are nearest to their shares is taken, the first of equal ones.
     """
     of = settings.split
     unit, side = blocks(rows, of.block_m, settings.size_m)
@@ -62,20 +63,21 @@ def _by_block(
     order = np.argsort(lots(settings.seed, [f"strata/{each}" for each in known]), kind="stable")
     buffer = 0.0 if of.buffer_m is None else of.buffer_m
     pairs = near_pairs(rows, block, buffer)
-    asked = np.array(_listed(of.shares))
-    target, best = asked, None
+    asked = np.array(_listed(of.shares))[:, None]
+    target = np.repeat(asked, counts.shape[1], axis=1)
+    dealt, best = deal(of_block, _listed(of.shares), order), None
     for _ in range(_ROUNDS):
-        code = deal(of_block, target.tolist(), order)[block]
+        code = dealt[block]
         gone = surplus(code, pairs.one, pairs.other, of.shares)
-        kept = np.where(gone, -1, code)
-        found = figures(counts, kept, values, settings)
+        found = figures(counts, np.where(gone, -1, code), values, settings)
         if best is None or _distance(found) < _distance(best[0]):
             best = (found, code, gone)
-        got = np.array([(kept == split).sum() for split in range(len(NAMES))]) / max(1, int((kept >= 0).sum()))
         if not gone.any():
             break
-        target = target * asked / np.maximum(got, 1e-9)
-        target = target / target.sum()
+        kept = np.stack([counts[~gone & (code == split)].sum(axis=0) for split in range(len(NAMES))])
+        got = kept / np.maximum(kept.sum(axis=0), 1)
+        target = np.clip(target + asked - got, asked - _AWAY, asked + _AWAY)
+        dealt = refine(of_block, dealt, target, order)
     assert best is not None
     strata, code, gone = best
     names = np.array(NAMES, object)[code]
