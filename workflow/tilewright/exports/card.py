@@ -16,6 +16,7 @@ from tilewright.config.splits import NAMES
 from tilewright.exports.protocol import Layout, Whole
 from tilewright.exports.source import bands_of
 from tilewright.splits import BY_YEAR, NO_SPLIT
+from tilewright.store import table_metadata
 
 _SIZES: Final = (
     (1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"), (1e8, "10M<n<100M"),
@@ -189,6 +190,10 @@ def _licences(whole: Whole) -> str:
         (f"`{name}`", about.get("provider") or about.get("kind") or "", about.get("licence") or "not stated") for name, about in parts.items()
     ]  # fmt: skip
     credits = [*image_credits(described.get("collections", {})), *label_credits(described.get("labels", {}))]
+    if (places := whole.dataset.path / "locations.parquet").is_file():
+        cities = table_metadata(places)["source"]
+        shown.append(("places", cities["table"], cities["licence"] or "not stated"))
+        credits += [f"{cities['attribution']}."] if cities["attribution"] else []
     return (
         "## Licences and attribution\n\n" + table(("part", "source", "licence"), shown) + "\n\nTo be said wherever the data are used: "
         + " ".join(credits)

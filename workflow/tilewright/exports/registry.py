@@ -6,18 +6,28 @@ from tilewright.exports.protocol import Layout
 
 def layout_named(name: LayoutName) -> Layout:
     """The layout called `name`; only its own module is imported."""
-    layout: Layout
     match name:
         case "ssl4eo-s12":
-            from tilewright.exports.ssl4eo import LAYOUT as layout
+            from tilewright.exports import ssl4eo
+
+            return ssl4eo.LAYOUT
         case "seasonet":
-            from tilewright.exports.seasonet import LAYOUT as layout
+            from tilewright.exports import seasonet
+
+            return seasonet.LAYOUT
         case "opensentinelmap":
-            from tilewright.exports.opensentinelmap import LAYOUT as layout
+            from tilewright.exports import opensentinelmap
+
+            return opensentinelmap.LAYOUT
         case "deepsatdata":
-            from tilewright.exports.deepsatdata import LAYOUT as layout
+            from tilewright.exports import deepsatdata
+
+            return deepsatdata.LAYOUT
         case "geotiff":
-            from tilewright.exports.geotiff import LAYOUT as layout
+            from tilewright.exports import geotiff
+
+            return geotiff.LAYOUT
         case "webdataset":
-            from tilewright.exports.webdataset import LAYOUT as layout
-    return layout
+            from tilewright.exports import webdataset
+
+            return webdataset.LAYOUT
