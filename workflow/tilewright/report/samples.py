@@ -152,8 +152,8 @@ def _caption(facts: Facts, shown: Bands | None, low: float, high: float, most: i
         )
         text += (
             f" {what} at {shown.resolution_m} m, reflectance {low / 1e4:.3f} (black) to {high / 1e4:.3f} (white), "
-            "the same for every picture: the 2nd and "
-            "98th percentile of all valid pixels shown that are neither cloud, cirrus nor snow. SCL is of the date "
+            "the same for every picture: medians of the pictures' 2nd and 98th percentiles, of valid pixels that are neither cloud, "
+            "cirrus nor snow. SCL is of the date "
             "with most bad pixels. Hatched: no data; in label pictures: unlabeled."
         )
     side = max(
@@ -222,16 +222,19 @@ def _label_arrays(of: xr.Dataset) -> Arrays:
 
 
 def _range(cells: Iterable[_Seen]) -> tuple[float, float]:
-    """DN shown as black and as white; (0, 0) where there is no pixel."""
-    taken = [
-        np.moveaxis(cell.bands, 1, 0)[:, kept].ravel()
+    """DN shown as black and as white; (0, 0) where there is no pixel.
+
+    The medians of what the pictures would have each by itself: one hazy date, which SCL does not notice, must not darken the others.
+    """
+    limits = [
+        np.percentile(bands[:, kept], [2, 98])
         for cell in cells
-        for kept in [cell.clear if cell.clear.any() else cell.valid]
+        for bands, kept in zip(cell.bands, cell.clear if cell.clear.any() else cell.valid, strict=True)
+        if kept.any()
     ]
-    values = np.concatenate(taken) if taken else np.zeros(0)
-    if not len(values):
+    if not limits:
         return 0.0, 0.0
-    low, high = (float(value) for value in np.percentile(values, [2, 98]))
+    low, high = (float(value) for value in np.median(limits, axis=0))
     return low, max(high, low + 1)
 
 
