@@ -107,19 +107,16 @@ def _note(away: pd.Timedelta, state: str) -> str:
 
 
 def ranges(cells: list[Companions], collection: str) -> list[tuple[float, float]]:
-    """What is black and what is white in each channel: the 2nd and 98th percentile of all pixels that count."""
+    """What is black and what is white in each channel: the medians of the pictures' 2nd and 98th percentiles, of pixels that count."""
     there = [one.channels[:, one.counted] for each in cells for one in each.get(collection, []) if one is not None]
-    if not there:
-        return []
-    together = np.concatenate(there, axis=1)
-    return [_range(each) for each in together]
+    return [_range([one[channel] for one in there]) for channel in range(len(there[0]))] if there else []
 
 
-def _range(values: np.ndarray) -> tuple[float, float]:
-    seen = values[~np.isnan(values)]
-    if not len(seen):
+def _range(pictures: list[np.ndarray]) -> tuple[float, float]:
+    limits = [np.percentile(seen, [2, 98]) for one in pictures if len(seen := one[~np.isnan(one)])]
+    if not limits:
         return 0.0, 1.0
-    low, high = (float(each) for each in np.percentile(seen, [2, 98]))
+    low, high = (float(each) for each in np.median(limits, axis=0))
     return low, max(high, low + 1e-3)
 
 
