@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-end-to-end bench-clean
+.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-end-to-end bench-clean recipes
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -53,6 +53,10 @@ bench: bench-imagery bench-radar bench-stores bench-loader bench-labels bench-lo
 
 bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-end-to-end: bench-%: .venv/installed
 	python benchmarks/$(subst -,_,$*).py
+
+# Every recipe end to end on a small simulated world, with a page of its samples: about 20 minutes on two cores, and 1 GB.
+recipes: .venv/installed
+	python benchmarks/recipes.py --cores $(CORES)
 
 bench-clean:
 	rm -rf benchmarks/data benchmarks/results

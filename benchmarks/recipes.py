@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
 from recipes_maps import make_maps
 from recipes_pages import Told, make_index, make_page
 

@@ -110,11 +110,14 @@ def _clc(tags: dict[str, str]) -> str | None:
 
 
 def region_types(world: World, path: Path) -> None:
-    """Region types as GE250 has them (SLRAUM, RTYP3, KTYP4), in halves of the world's box: west is urban, east is rural."""
-    west, south, east, north = world.extent
-    middle = (west + east) / 2
-    boxes = [shapely.box(west - 1, south - 1, middle, north + 1), shapely.box(middle, south - 1, east + 1, north + 1)]
-    told = {"SLRAUM": [1, 2], "RTYP3": [1, 3], "KTYP4": [1, 4]}
+    """Region types as GE250 has them (SLRAUM, RTYP3, KTYP4): the west of each site is urban, its east rural."""
+    boxes = []
+    for hull in _hulls(world):
+        west, south, east, north = hull.buffer(0.05).bounds
+        middle = (west + east) / 2
+        boxes += [shapely.box(west, south, middle, north), shapely.box(middle, south, east, north)]
+    half = len(boxes) // 2
+    told = {"SLRAUM": [1, 2] * half, "RTYP3": [1, 3] * half, "KTYP4": [1, 4] * half}
     gpd.GeoDataFrame(told, geometry=boxes, crs=4326).to_crs(25832).to_file(path, layer="ge250", driver="GPKG")
 
 

@@ -36,11 +36,12 @@ class Told:
 
     @property
     def jobs(self) -> Counter[str]:
-        """Jobs by rule, checkpoints' second plans included."""
-        made: Counter[str] = Counter()
-        for rule in re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", self.said, re.MULTILINE):
-            made[rule] += 1
-        return made
+        """Jobs that were done, by rule."""
+        return Counter(
+            rule
+            for rule in re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", self.said, re.MULTILINE)
+            if rule != "all"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Shown:
 
 
 _PAGES: Final[dict[str, Shown]] = {
-    "ssl4eo-s12": Shown(6, 4, "The first places that were accepted, in the order of the draw: the four seasons as Level-2A, and below each what is paired with it."),
+    "ssl4eo-s12": Shown(6, 4, "The first places that were accepted, in the order of the draw: the four seasons as Level-2A, and below each what is paired with it (the radar of this world is smooth on purpose)."),
     "deepsatdata": Shown(4, 8, "Windows with the most parcels: their series, then crop types, ids of parcels, and ground that several parcels claim."),
     "seasonet": Shown(5, 5, "Cells with images in most of the five sets, of both grids: the sets, the classes, and which regions are too small for easy, medium and hard."),
     "opensentinelmap": Shown(6, 8, "Cells with the most classes: the pairs of four years, and the three channels of labels."),
@@ -136,7 +137,7 @@ def _figures(facts: Facts) -> list[tuple[str, str]]:
     taken = index[index["accepted"]]
     by_split = ", ".join(f"{count:,} {split_words(name)}" for name, count in taken.groupby("split").size().items())
     figures = [
-        (f"{len(index):,}", "cells"),
+        (f"{facts.statistics['cells']['index']:,}", "cells made"),
         (f"{len(taken):,}", f"accepted ({by_split})"),
         (f"{int(taken['dates'].sum()):,}", "images of s2_l2a"),
     ]

@@ -31,7 +31,10 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
     for name, tiles in dataset.tiles_by_zone().items():
         for tile in tiles:
             at = results / "tiles" / tile
-            cells.make_cells(tile, parsed(CellsSettings, dataset.settings("cells", tile=tile)), at / "cells.parquet")
+            wanted = dataset.config.cells.labelled_by
+            truth = sources[dataset.sources[wanted]] if wanted else None
+            sampled = parsed(CellsSettings, dataset.settings("cells", tile=tile))
+            cells.make_cells(tile, sampled, at / "cells.parquet", truth)
             for period in dataset.periods:
                 _period(dataset, tile, period, at, reader)
             if dataset.label_sets:

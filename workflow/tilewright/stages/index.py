@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,10 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     """
     parts = [read_table(path) for path in zones]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    if rows.empty:
-        raise TilewrightError(
-            "the AOI holds no whole cell: enlarge aoi, or lower cells.size_m or the filters under cells"
-        )
-    rows = rows.sort_values(["tile", "grid", "row", "col", "cell_id"], kind="stable", ignore_index=True)
     documents = [table_metadata(path) for path in zones]
+    if rows.empty:
+        raise TilewrightError(_no_cell(documents))
+    rows = rows.sort_values(["tile", "grid", "row", "col", "cell_id"], kind="stable", ignore_index=True)
     summaries: dict[str, Any] = {tile: summary for document in documents for tile, summary in document["tiles"].items()}
     shared = {key: value for key, value in documents[0].items() if key != "tiles"}
     for name in shared.get("labels", {}):
@@ -75,6 +74,21 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
             "no cell has imagery: see selection.parquet of the tiles' periods, or the report, for what was refused and why"
         )
     log.info("%d cells, %d patches", len(rows), figures["patches"])
+
+
+def _no_cell(documents: Sequence[dict[str, Any]]) -> str:
+    """Why no tile has a cell: what became of the candidates, and the mend."""
+    lost: Counter[str] = Counter()
+    for document in documents:
+        for summary in document["tiles"].values():
+            lost.update(summary["cells"])
+    if lost["no_ground_truth"]:
+        return (
+            f"no cell is left: no feature of the label set that cells.labelled_by names meets any of the {lost['no_ground_truth']} cells in "
+            "the AOI: is its source of another place, or its CRS wrong? Mend it, move aoi, or leave cells.labelled_by out"
+        )
+    told = ", ".join(f"{name} {count}" for name, count in lost.items() if count and name not in ("candidates", "kept"))
+    return f"the AOI holds no whole cell (of {lost['candidates']} candidates: {told or 'none'}): enlarge aoi, or lower cells.size_m or the filters under cells"
 
 
 def _split(rows: gpd.GeoDataFrame, settings: IndexSettings, collections: list[str]) -> dict[str, Any]:
