@@ -235,6 +235,8 @@ STAGES = ["cells", "search", "mask", "crop", "group", "index"]
         ({"cells": {"fraction": 0.5}}, {"cells"}),
         ({"cells": {"size_m": 960}}, {"cells", "index"}),
         ({"split": {"by": "block"}}, {"index"}),
+        ({"split": {"audit": {"distance_m": 100}}}, {"index"}),
+        ({"accept": {"complete": True, "number": 5}}, {"index"}),
         ({"seed": 1}, {"cells", "crop", "index"}),
         ({"aoi": {"tiles": ["35JQG", "32TQM"]}}, set()),
     ],
