@@ -108,7 +108,9 @@ class Config(Model):
             return
         sets = self.label_sets()
         if self.export.labels is not None and self.export.labels not in sets:
-            raise ValueError(f"export.labels: {self.export.labels!r} is no label set; there are {', '.join(sets) or 'none'}")
+            raise ValueError(
+                f"export.labels: {self.export.labels!r} is no label set; there are {', '.join(sets) or 'none'}"
+            )
 
     def _check_split(self) -> None:
         if self.split.by != "stratified":
