@@ -13,7 +13,10 @@ import pytest
 import shapely
 
 from tilewright.cropping.footprints import held_by
+from tilewright.cropping.places import untold_places
 from tilewright.cropping.values import from_power, log10
+from tilewright.grid import cells_of, tile
+from tilewright.grid.grids import grids_of
 
 # -- footprints -------------------------------------------------------------------------------------------------------
 
@@ -79,3 +82,18 @@ def test_logarithms_have_the_same_bits_on_other_processors(without: str):
     found = subprocess.run([sys.executable, "-c", _DIGEST], env=environment, capture_output=True, text=True, check=True)
     here = log10(np.random.default_rng(6).uniform(1e-5, 10, 300_000)).tobytes()
     assert found.stdout.strip() == hashlib.sha256(here).hexdigest()
+
+
+# -- places -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["32TNT", "35JQG", "31NGA", "31MGV"])
+def test_only_ids_of_the_plain_lattice_tell_where_cells_lie(name: str):
+    whole = cells_of(tile(name), 1920).frame()
+    assert set(untold_places(name, whole).values()) == {""}
+    assert list(untold_places(name, whole)) == whole["cell_id"].tolist()
+    stride = cells_of(tile(name), 1920, 960).frame()
+    told = untold_places(name, stride)
+    assert all(told[row.cell_id] == f"{row.ulx},{row.uly}" for row in stride.itertuples())
+    assert all(untold_places(name, grids_of(tile(name), 1200, [0, 600], True).frame()).values())
+    assert untold_places(name, whole[:0]) == {}

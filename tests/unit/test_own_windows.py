@@ -1,5 +1,6 @@
 """Windows around cells' own dates, fallbacks and products for a tile, from the search to the patches, recounted from the simulator's pixels."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -258,3 +259,37 @@ def test_a_scenes_cloud_cover_is_what_the_catalog_says(simulated: Path, tmp_path
         assert run.used("year").get(cell.cell_id, []) == wanted
     chosen = run.table("year", "selection")
     assert set(chosen[~chosen["scene_id"].isin(clear)]["reason"]) == {"scene cloud"}
+
+
+OTHER_GROUND = {
+    "a place put before the others": ("samples", ["29.990,-30.000", "29.994,-30.003"], ["29.996,-29.998", "29.990,-30.000"]),
+    "lattices from elsewhere": ("grids", [0, 240], [120, 360]),
+    "another stride": ("lattice", 480, 240),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", OTHER_GROUND)
+def test_patches_of_other_ground_under_the_same_id_do_not_serve_again(simulated: Path, tmp_path: Path, edit: str):
+    """Ids of places count rows of a file, those of grids and strides count steps: an edit may give one to other ground."""
+    strategy, *values = OTHER_GROUND[edit]
+
+    def run(folder: Path, value: Any) -> Run:
+        told: dict[str, Any] = {"cells": {"size_m": SIZE_M, "strategy": strategy}}
+        if strategy == "samples":
+            file = tmp_path / "places.csv"
+            file.write_text("\n".join(["lon,lat", *value, ""]))
+            told["aoi"] = {"points": {"path": str(file)}}
+        else:
+            told["cells"] |= {"stride_m": value} if strategy == "lattice" else {"grids": {"offsets_m": value}}
+        period = {"name": "all", "start": date(2019, 1, 1), "end": date(2020, 12, 31), "scenes": 1, "order": "latest"}
+        return Run(simulated, folder, periods=[period], mask={"max_bad": 1.0, "max_nodata": 1.0}, **told)
+
+    before = run(tmp_path / "edited", values[0])
+    after = run(tmp_path / "edited", values[1])
+    fresh = run(tmp_path / "fresh", values[1])
+    written = [each.folder / "all" / "patches.zarr.zip" for each in (after, fresh)]
+    assert written[0].read_bytes() == written[1].read_bytes()
+    if strategy != "lattice":
+        assert set(before.cells["cell_id"]) & set(after.cells["cell_id"]), "or nothing could have been mistaken"
+    again = run(tmp_path / "edited", values[1])
+    assert json.loads((again.folder / "all" / "p.json").read_text())["pieces_read"] == 0, "the same ground serves again"

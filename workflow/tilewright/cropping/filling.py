@@ -14,7 +14,7 @@ from tilewright.errors import TilewrightError
 from tilewright.grid import Boxes
 from tilewright.imagery import Ask, BrokenAssetError, Mosaic, Prepared, Reader, read_mosaics
 from tilewright.progress import Progress
-from tilewright.store.patches import Layer, PreviousPatches
+from tilewright.store.patches import Layer, PreviousPatches, kept_as
 from tilewright.store.spool import Spool
 from tilewright.store.zarrzip import PASSING, encode
 
@@ -42,9 +42,9 @@ class Filling:
 
     def __init__(
         self, collection: str, quantity: Quantity, acquisitions: Sequence[Acquisition], layers: Sequence[Layer],
-        grids: Mapping[int, Boxes], cell_ids: Sequence[str], spool: Spool, previous: PreviousPatches, reader: Reader,
+        grids: Mapping[int, Boxes], places: Mapping[str, str], spool: Spool, previous: PreviousPatches, reader: Reader,
     ) -> None:  # fmt: skip
-        """`grids`: the cells' pixel grids by resolution."""
+        """`grids`: the cells' pixel grids by resolution; `places`: the cells' ids with `untold_places`, in the same order."""
         self.read = 0
         self.reused = 0
         self.layers = layers
@@ -54,7 +54,7 @@ class Filling:
         self._acquisitions = acquisitions
         self._of_part = {part.scene_id: one.scene_id for one in acquisitions for part in one.parts}
         self._grids = grids
-        self._ids = cell_ids
+        self._places = list(places.items())
         self._previous = previous
         self._reader = reader
         self._kept: Mosaic | None = None  # of a piece that was not read because the previous output had it
@@ -101,7 +101,7 @@ class Filling:
         """Of what is wanted, what the previous output's run read and did not keep: scene, cells, their shares without data."""
         for one in self._acquisitions:
             cells, name = wanted.get(one.scene_id, np.zeros(0, int)), self.layers[0].group.collection
-            shares = np.array([self._previous.empty(name, self._ids[cell], one.digest) for cell in cells.tolist()])
+            shares = np.array([self._previous.empty(name, *self._key(one, cell)) for cell in cells.tolist()])
             if (known := ~np.isnan(shares)).any():
                 yield one.scene_id, cells[known], shares[known]
 
@@ -131,14 +131,19 @@ class Filling:
                 "are here: bring the imagery back or mend the catalog, then run again"
             ) from error
 
+    def _key(self, one: Acquisition, cell: int) -> tuple[str, str]:
+        """What the previous output has a cell's pixels of an acquisition under."""
+        cell_id, place = self._places[cell]
+        return cell_id, kept_as(one.digest, place)
+
     def _lacking(self, one: Acquisition, at: int, wanted: Wanted) -> np.ndarray:
         return self.spool.lacks(one.scene_id, at, wanted[one.scene_id])
 
     def _reuse(self, one: Acquisition, at: int, cells: np.ndarray) -> None:
         """Copy what the previous output has of a layer of an acquisition."""
-        layer, digest = self.layers[at], one.digest
+        layer = self.layers[at]
         for cell in self.spool.lacks(one.scene_id, at, cells).tolist():
-            kept = self._previous.get(layer.group.collection, self._ids[cell], digest, layer.band)
+            kept = self._previous.get(layer.group.collection, *self._key(one, cell), layer.band)
             if kept is not None:
                 self.spool.put(one.scene_id, at, cell, kept.data, kept.zeros, kept.clipped)
                 self.reused += 1

@@ -11,7 +11,7 @@ import pandas as pd
 from tilewright.catalog import Acquisition
 from tilewright.config.bands import RADAR, SCL_CLASSES
 from tilewright.select import Candidates
-from tilewright.store.patches import EMPTY, Layer, empty_of
+from tilewright.store.patches import EMPTY, Layer, empty_of, kept_as
 from tilewright.store.small import Small, Variable
 from tilewright.store.spool import Spool
 from tilewright.store.zarrzip import PASSING, StoreWriter
@@ -25,6 +25,7 @@ class Patches:
         used: the rows of selection.parquet that serve, one a patch: cell_id, scene_id, pair_of, bad_fraction, nodata_fraction.
         acquisitions: by scene_id.
         spool: holds the pieces of all of them.
+        places: of each cell, as `untold_places`.
         empty: what was read and not kept, for its want of data: cell_id, scene_id, nodata_fraction; None of the primary.
     """
 
@@ -33,6 +34,7 @@ class Patches:
     acquisitions: Mapping[str, Acquisition]
     layers: Sequence[Layer]
     spool: Spool
+    places: Mapping[str, str]
     empty: pd.DataFrame | None
 
 
@@ -58,10 +60,9 @@ def _write(store: StoreWriter, part: Patches, candidates: Candidates, size_m: in
     counts = counts.reshape(len(keys), len(layers), 2)
     store.small(part.collection, _coordinates(part, candidates))
     if part.empty is not None:
-        digests = [part.acquisitions[scene].digest for scene in part.empty["scene_id"]]
         told = (
             part.empty["cell_id"].to_numpy(object),
-            np.array(digests, object),
+            np.array(_kept_as(part, part.empty), object),
             part.empty["nodata_fraction"].to_numpy(),
         )
         data = {name: Variable(("empty",), values) for name, values in zip(EMPTY, told, strict=True)}
@@ -86,6 +87,12 @@ def _write(store: StoreWriter, part: Patches, candidates: Candidates, size_m: in
             store.put_encoded(layer.group.array, index, part.spool.get(scene, at, cell))
 
 
+def _kept_as(part: Patches, rows: pd.DataFrame) -> list[str]:
+    """What the next run finds the pixels of `rows` by, beside their cells' ids."""
+    pairs = zip(rows["cell_id"], rows["scene_id"], strict=True)
+    return [kept_as(part.acquisitions[scene].digest, part.places[cell]) for cell, scene in pairs]
+
+
 def _coordinates(part: Patches, candidates: Candidates) -> Small:
     """What is known of each patch; of radar nothing that an SCL would say."""
     used = part.used
@@ -104,7 +111,7 @@ def _coordinates(part: Patches, candidates: Candidates) -> Small:
         "orbit_state": words([one.orbit_state for one in of]),
         "processing_baseline": words([one.processing_baseline for one in of]),
         "datatake": words([one.datatake for one in of]),
-        "digest": words([one.digest for one in of]),
+        "digest": words(_kept_as(part, used)),
         "relative_orbit": Variable(("patch",), np.array([one.relative_orbit for one in of], np.int32)),
         "nodata_fraction": Variable(("patch",), used["nodata_fraction"].to_numpy(np.float32)),
     }

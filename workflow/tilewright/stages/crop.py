@@ -13,6 +13,7 @@ from tilewright.config.bands import PRIMARY
 from tilewright.config.settings import STAGE_VERSIONS, CropSettings, settings_digest
 from tilewright.cropping.choosing import Choice, Found, candidates, check_bands, companions
 from tilewright.cropping.filling import BrokenAcquisitionError, Filling
+from tilewright.cropping.places import untold_places
 from tilewright.cropping.writing import Patches, write_patches
 from tilewright.errors import TilewrightError
 from tilewright.imagery import ImageryReader, Reader
@@ -56,6 +57,7 @@ def make_crop(
         choice = _choice(cell_table, found, read_table(masks), settings)
         size_m = int(cell_table["size_m"].iloc[0]) if len(cell_table) else 0
         made_by = f"{reader.version}, crop {STAGE_VERSIONS['crop']}"
+        places = untold_places(settings.tile, cell_table)
         previous = PreviousPatches(patches, made_by, size_m, settings.quantities, settings.bands)
         with ExitStack() as stack:
             fillings = {}
@@ -65,7 +67,7 @@ def make_crop(
                 grids = {step: boxes(cell_table, step) for step in {layer.group.resolution for layer in layers}}
                 fillings[collection] = Filling(
                     collection, settings.quantities[collection], of.acquisitions, layers, grids,
-                    [str(cell) for cell in cell_table["cell_id"]], spool, previous, reader,
+                    places, spool, previous, reader,
                 )  # fmt: skip
             chosen = _settled(choice, fillings)
             used = chosen[chosen["status"] == USED]
@@ -76,7 +78,7 @@ def make_crop(
                 named = {one.scene_id: one for one in found[collection].acquisitions}
                 mine = used[used["collection"] == collection]
                 empty = None if collection == PRIMARY else choice.empty(collection, chosen)
-                parts.append(Patches(collection, mine, named, filling.layers, filling.spool, empty))
+                parts.append(Patches(collection, mine, named, filling.layers, filling.spool, places, empty))
             attrs = {
                 "tile": settings.tile, "period": settings.period, "size_m": size_m, "made_by": made_by, "bands": settings.bands,
                 "quantities": settings.quantities, "settings_digest": settings_digest(settings),

@@ -115,6 +115,16 @@ def empty_of(collection: str) -> str:
     return f"{collection}/empty"
 
 
+def kept_as(digest: str, place: str) -> str:
+    """What a cell's pixels of an acquisition are kept as, in the coordinate `digest`: they serve again only under the same name.
+
+    Args:
+        digest: of the acquisition.
+        place: where the cell lies; "" where its id says so.
+    """
+    return f"{digest}@{place}" if place else digest
+
+
 @dataclass(frozen=True)
 class Kept:
     """One band of one patch as an earlier run encoded it, with what was counted in it."""
@@ -125,7 +135,7 @@ class Kept:
 
 
 class PreviousPatches:
-    """What an earlier run of crop left in place: encoded pixels by (collection, cell, digest of the acquisition, band)."""
+    """What an earlier run of crop left in place: encoded pixels by (collection, cell, what they were kept as, band)."""
 
     def __init__(
         self, path: Path, made_by: str, size_m: int, quantities: Mapping[str, str], bands: Mapping[str, list[str]]
@@ -167,15 +177,15 @@ class PreviousPatches:
             self._rows.clear()
             self._empty.clear()
 
-    def empty(self, collection: str, cell_id: str, digest: str) -> float:
+    def empty(self, collection: str, cell_id: str, kept: str) -> float:
         """The share without data of what was read and not kept for its want of data; NaN where nothing is known."""
-        return self._empty.get((collection, cell_id, digest), np.nan)
+        return self._empty.get((collection, cell_id, kept), np.nan)
 
-    def get(self, collection: str, cell_id: str, digest: str, band: str) -> Kept | None:
+    def get(self, collection: str, cell_id: str, kept: str, band: str) -> Kept | None:
         """The kept pixels, or None where they must be read."""
         import zipfile
 
-        row = self._rows.get((collection, cell_id, digest))
+        row = self._rows.get((collection, cell_id, kept))
         place = self._bands.get(f"{collection}/{band}")
         if self.store is None or row is None or place is None:
             return None
