@@ -158,6 +158,14 @@ def test_splits_by_year(everything: Everything, tmp_path: Path):
     }
     assert not lists["eval"] and len(lists["train"]) == len(lists["test"]) == len(with_truth(everything))
     assert {path.split("/")[1] for path in lists["train"]} == {"2018"} and {path.split("/")[1] for path in lists["test"]} == {"2019"}  # fmt: skip
+    samples = pd.read_parquet(export.root / "samples.parquet")
+    assert samples["split"].tolist() == samples["Year"].map({2018: "train", 2019: "test"}).tolist()
+
+
+def test_no_imagery_anywhere(everything: Everything, tmp_path: Path):
+    bare = changed(everything, tmp_path / "set", lambda rows, about: rows.assign(series_row=-1, dates=0))
+    with pytest.raises(TilewrightError, match="is of series, and no accepted cell has an image"):
+        LAYOUT.check(read_whole(bare.results, bare.settings("deepsatdata", labels="crops")))
 
 
 def test_days_that_are_there_twice_are_taken_once(

@@ -177,6 +177,25 @@ def test_card_tells_what_where_when_and_whose(whole: Whole):
     assert "Stores by tilewright 0.0.9" in body and body.endswith(f"````yaml\n{CONFIG}````\n")
 
 
+def test_documents_credit_the_table_of_cities(tmp_path: Path):
+    whole = make(tmp_path / "set")
+    source = {"table": "a table", "licence": "CC-BY-4.0", "attribution": "Places: a gazetteer"}
+    write_table(pd.DataFrame({"sample": [0]}), tmp_path / "set" / "locations.parquet", {"source": source})
+    root = written(whole, tmp_path / "export")
+    card = (root / "README.md").read_text()
+    assert "| places | a table | CC-BY-4.0 |" in card and card.count("Places: a gazetteer.") == 1
+    for name in ("croissant.json", "collection.json"):
+        assert json.loads((root / name).read_text())["description"].endswith(" Places: a gazetteer.")
+
+
+def test_no_files_of_tiles(tmp_path: Path):
+    whole = make(tmp_path / "set")
+    with Writing(tmp_path / "export", "whole") as writing:
+        write_documents(whole, GEOTIFF, pd.DataFrame(), files_table({}), CONFIG, writing)
+    sets = json.loads((tmp_path / "export" / "croissant.json").read_text())["distribution"]
+    assert {each["@type"] for each in sets} == {"cr:FileObject"}
+
+
 def test_card_without_labels_deviations_or_statistics(tmp_path: Path):
     described = {"collections": {"s2_l2a": {"provider": "simulated", "licence": "CC0-1.0 (simulated pixels)"}}}
     bare = Whole(make(tmp_path, described).dataset, {"split": {"by": "year", "years": {"train": [2020, 2021]}}},

@@ -13,7 +13,7 @@ import rasterio
 import tifffile
 
 import paired
-from everything import Everything, Export
+from everything import Everything, Export, changed
 from tilewright.config.settings import ExportSettings
 from tilewright.exports.geotiff import stems
 from tilewright.exports.tiff import geotiff
@@ -123,6 +123,19 @@ def test_records_and_items(everything: Everything, export: Export):
         )
         # every file of the cell is an asset of one of its items
         assert {f"labels_crops_{name}" for name in ("instance", "distance")} <= set(item["assets"])
+
+
+def test_splits_by_year_are_of_each_scene(everything: Everything, tmp_path: Path):
+    def by_year(rows: Any, about: dict[str, Any]) -> Any:
+        about["split"] = {"by": "year", "years": {"train": [2018], "test": [2019]}}
+        return rows.assign(split="by_year")
+
+    made = changed(everything, tmp_path / "set", by_year)
+    export = Export(tmp_path, made.results, made.settings("geotiff"))
+    records = read_table(export.tile("33TTG") / "records.parquet")
+    assert records["split"].tolist() == records["datetime"].dt.year.map({2018: "train", 2019: "test"}).tolist()
+    item = json.loads((export.root / f"{records['stem'][0]}.json").read_text())
+    assert item["properties"]["tilewright:split"] == records["split"][0]
 
 
 def test_the_same_bytes_at_another_time(everything: Everything, export: Export, tmp_path: Path):

@@ -267,6 +267,17 @@ def test_what_cannot_be_laid_out_so(everything: Everything, tmp_path: Path, monk
         return rows.assign(sample=range(len(rows)))
 
     assert "2 accepted cells share theirs" in refusal(changed(everything, tmp_path / "doubled", doubled), labels="osm")
+
+    def beyond(rows: Any, about: dict[str, Any]) -> Any:
+        # a place without a tile of its own zone, in the next one's
+        rows.loc[1, ["epsg", "ulx", "uly"]] = [32645, 847_320, 267_060]
+        return rows.assign(sample=range(len(rows)))
+
+    told = refusal(changed(everything, tmp_path / "beyond", beyond), labels="osm")
+    assert told.startswith("aoi: ") and f"1 accepted cells (such as {everything.dataset().index['cell_id'].iloc[1]}) lie in a tile of the next zone" in told  # fmt: skip
+
+    bare = changed(everything, tmp_path / "bare", lambda rows, about: rows.assign(series_row=-1, dates=0))
+    assert "is of images, and no accepted cell has one" in refusal(bare, labels="osm")
     monkeypatch.setattr(opensentinelmap, "bands_of", lambda dataset: {"s2_l2a": ("B02", "B03")})
     assert refusal(everything, labels="osm").startswith(
         "collections.s2_l2a.bands: the layout opensentinelmap has all 12 bands, and B01, B04, B05,"

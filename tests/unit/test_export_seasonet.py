@@ -229,6 +229,22 @@ def test_splits_are_row_numbers(exported: Path, index: pd.DataFrame):
     assert full == [at for at, cell in enumerate(cells) if cell in complete] and 0 < len(full) < len(rows)
 
 
+def test_splits_by_year_are_of_each_image(seasonal_built: Built, tmp_path: Path):
+    config, results = seasonal_built
+    copied = tmp_path / "set"
+    copied.mkdir()
+    for path in results.iterdir():
+        (copied / path.name).symlink_to(path)
+    rows, about = read_table(results / "index.parquet"), table_metadata(results / "index.parquet")
+    (copied / "index.parquet").unlink()
+    about["split"] = {"by": "year", "years": {"val": [2019]}}
+    write_table(rows.assign(split="by_year"), copied / "index.parquet", about)
+    root = export(config, copied, "seasonet", tmp_path / "out")
+    parts = {name: (root / "splits" / f"{name}.csv").read_text().split() for name in ("train", "val", "test")}
+    assert parts == {"train": [], "val": [str(at) for at in range(len(meta(root)))], "test": []} and meta(root)
+    assert set(pd.read_parquet(root / "samples.parquet")["split"]) == {"val"}
+
+
 def test_clouds_and_snow_are_shares_of_the_scene_classes(
     seasonal_built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

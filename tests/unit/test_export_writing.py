@@ -166,7 +166,7 @@ def test_nothing_is_written_again_where_nothing_changed(everything: Everything, 
     assert stamps(export.root) == before
 
 
-@pytest.mark.parametrize("how", ["lost", "short", "settings", "table", "split"])
+@pytest.mark.parametrize("how", ["lost", "short", "other", "settings", "table", "split", "years"])
 def test_a_tile_is_written_again_where_something_changed(everything: Everything, tmp_path: Path, how: str):
     export = made(tmp_path, everything)
     export.tile("33TTG")
@@ -176,10 +176,21 @@ def test_a_tile_is_written_again_where_something_changed(everything: Everything,
         files[0].unlink()
     elif how == "short":
         files[0].write_bytes(b"cut")
+    elif how == "other":
+        # as many bytes as before: what an export that was given up leaves where places in the draw name files of one size
+        data = files[0].read_bytes()
+        files[0].write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     elif how == "settings":
         export.settings = everything.settings("webdataset", labels="osm", webdataset={"shard_mb": 1})
     elif how == "table":
         (export.tables["33TTG"] / "records.parquet").write_bytes(b"damaged")
+    elif how == "years":
+
+        def of_years(rows: Any, about: dict[str, Any]) -> Any:
+            about["split"]["years"] = {"val": [2018]}
+            return rows
+
+        export.results = changed(everything, tmp_path / "set", of_years).results
     else:
         export.results = changed(everything, tmp_path / "set", lambda rows, about: rows.assign(split="val")).results
     export.tile("33TTG")

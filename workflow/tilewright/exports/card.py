@@ -189,15 +189,33 @@ def _licences(whole: Whole) -> str:
     shown = [
         (f"`{name}`", about.get("provider") or about.get("kind") or "", about.get("licence") or "not stated") for name, about in parts.items()
     ]  # fmt: skip
-    credits = [*image_credits(described.get("collections", {})), *label_credits(described.get("labels", {}))]
-    if (places := whole.dataset.path / "locations.parquet").is_file():
-        cities = table_metadata(places)["source"]
+    if cities := _cities(whole):
         shown.append(("places", cities["table"], cities["licence"] or "not stated"))
-        credits += [f"{cities['attribution']}."] if cities["attribution"] else []
     return (
         "## Licences and attribution\n\n" + table(("part", "source", "licence"), shown) + "\n\nTo be said wherever the data are used: "
-        + " ".join(credits)
+        + " ".join(credits_of(whole))
     )  # fmt: skip
+
+
+def credits_of(whole: Whole) -> list[str]:
+    """How imagery, labels and the table of cities are to be credited, a sentence each."""
+    described = whole.dataset.described
+    return [
+        *image_credits(described.get("collections", {})), *label_credits(described.get("labels", {})), *place_credits(whole),
+    ]  # fmt: skip
+
+
+def place_credits(whole: Whole) -> list[str]:
+    """How the table of cities that the places were drawn around is to be credited; nothing where there is none."""
+    told = _cities(whole).get("attribution")
+    return [f"{told}."] if told else []
+
+
+def _cities(whole: Whole) -> dict[str, Any]:
+    """What is known of the table of cities: table, licence, attribution; empty where places are not of cities."""
+    places = whole.dataset.path / "locations.parquet"
+    found: dict[str, Any] = table_metadata(places)["source"] if places.is_file() else {}
+    return found
 
 
 def _band_statistics(whole: Whole) -> str:

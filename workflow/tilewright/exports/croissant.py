@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tilewright.collection import bbox, image_credits, interval, label_credits, licence_of
-from tilewright.exports.card import accepted_rows
+from tilewright.collection import bbox, interval, licence_of
+from tilewright.exports.card import accepted_rows, credits_of
 from tilewright.exports.protocol import Layout, Whole
 from tilewright.exports.samples import MEANINGS, SAMPLES, samples_table
 from tilewright.exports.writing import Writing
@@ -44,11 +44,10 @@ def croissant(
     described, rows = whole.dataset.described, accepted_rows(whole)
     west, south, east, north = bbox(rows)
     first, last = interval(rows)
-    credits = [*image_credits(described.get("collections", {})), *label_credits(described.get("labels", {}))]
     document = {
         "@context": _CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": f"{whole.settings.dataset}-{whole.settings.layout}",
-        "description": f"{layout.title}: {len(rows)} cells, {len(records)} samples, made by tilewright. {' '.join(credits)}",
+        "description": f"{layout.title}: {len(rows)} cells, {len(records)} samples, made by tilewright. {' '.join(credits_of(whole))}",
         "license": _licences(described),
         "keywords": ["Earth observation", "Sentinel", *whole.dataset.collections, *whole.dataset.label_sets],
         "spatialCoverage": {"@type": "sc:Place", "geo": {"@type": "sc:GeoShape", "box": f"{south} {west} {north} {east}"}},
@@ -84,6 +83,8 @@ def _objects(writing: Writing) -> list[dict[str, Any]]:
 
 def _sets(files: pd.DataFrame) -> list[dict[str, Any]]:
     """The tiles' files by the folder at the root and the ending of their names, too many to be named one by one."""
+    if files.empty:
+        return []
     paths = files["path"].str
     top = paths.partition("/")[0].where(paths.contains("/"), "")
     ending = paths.extract(r"(\.[^./]+)$")[0].fillna("")

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from tilewright.config.bands import COLLECTION_BANDS, NONE, PRIMARY
-from tilewright.config.split_names import BY_YEAR, NO_SPLIT
 from tilewright.errors import TilewrightError
 from tilewright.exports.pickles import pickled
 from tilewright.exports.protocol import Deviation, Record, Whole
@@ -49,6 +48,10 @@ class DeepSatDataLayout:
                 f"cells.strategy: the layout deepsatdata names windows by their corner, and {len(twice)} accepted cells share theirs (such as "
                 f"{', '.join(twice['cell_id'].iloc[:2])}): samples must not lie at one place"
             )
+        if (accepted["series_row"] < 0).all():
+            raise TilewrightError(
+                "mask: the layout deepsatdata is of series, and no accepted cell has an image: see the report for what was refused"
+            )
         name, known = whole.settings.label_set, whole.dataset.described.get("labels", {})
         if name is None:
             if known:
@@ -69,13 +72,13 @@ class DeepSatDataLayout:
             )
 
     def shared(self, whole: Whole, tile: TileSource) -> Any:
-        """Whether the dataset lies in several zones, whose windows then have a folder for each; the classes; a split's years."""
+        """Whether the dataset lies in several zones, whose windows then have a folder for each; the classes."""
         index = whole.dataset.index
-        return [index.loc[index["accepted"], "epsg"].nunique() > 1, _classes(whole), _years(whole)]
+        return [index.loc[index["accepted"], "epsg"].nunique() > 1, _classes(whole)]
 
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
         """A record for each pickle. Cells without ground truth or imagery have none."""
-        zones, classes, years = self.shared(whole, tile)
+        zones, classes = self.shared(whole, tile)
         collection = _collection(whole)
         left: Counter[str] = Counter()
         for cell in tile.cells():
@@ -90,7 +93,7 @@ class DeepSatDataLayout:
             if not by_year:
                 left["no image"] += 1
             for year, series in sorted(by_year.items()):
-                split = years.get(year, NO_SPLIT) if cell.row["split"] == BY_YEAR else cell.row["split"]
+                split = whole.split_of(cell.row["split"], year)
                 record = _record(cell, split, year, len(series), f"{cell.row['epsg']}/" if zones else "")
                 document = {**_images(series), "year": np.int32(year), **truth}
                 writing.put(record["sample_path"], pickled(document), cell.cell_id)
@@ -194,12 +197,6 @@ def _classes(whole: Whole) -> list[int]:
     if name is None:
         return []
     return sorted(int(each["value"]) for each in whole.dataset.described["labels"][name]["ontology"]["categories"])
-
-
-def _years(whole: Whole) -> dict[int, str]:
-    """The split of each year, of a dataset that is split by year."""
-    told = whole.dataset.described.get("split", {}).get("years") or {}
-    return {int(year): str(name) for name, years in told.items() for year in years}
 
 
 def _has_parcels(whole: Whole, label_set: str) -> bool:

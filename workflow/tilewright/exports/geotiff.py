@@ -51,9 +51,11 @@ class GeotiffLayout:
             single = once(images)
             for image, stem in zip(single, stems(single), strict=True):
                 periods = dict.fromkeys(each.period for each in images if each.scene_id == image.scene_id)
-                yield self._image(cell, image, f"{folder}/{stem}", periods, writing) | labels
+                yield self._image(whole, cell, image, f"{folder}/{stem}", periods, writing) | labels
 
-    def _image(self, cell: CellSource, image: Image, stem: str, periods: Iterable[str], writing: Writing) -> Record:
+    def _image(
+        self, whole: Whole, cell: CellSource, image: Image, stem: str, periods: Iterable[str], writing: Writing
+    ) -> Record:
         row, steps = cell.row, COLLECTION_BANDS[image.collection]
         grid = int(row["epsg"]), float(row["ulx"]), float(row["uly"])
         resolutions = sorted({steps[band] for band in image.bands})
@@ -67,7 +69,7 @@ class GeotiffLayout:
             writing.put(f"{stem}_scl.tif", data, cell.cell_id)
         about = image.about
         return {
-            "cell_id": cell.cell_id, "tile": cell.tile.tile, "split": row["split"], "collection": image.collection,
+            "cell_id": cell.cell_id, "tile": cell.tile.tile, "split": whole.split_of(row["split"], pd.Timestamp(image.time).year), "collection": image.collection,
             "scene_id": image.scene_id, "datetime": pd.Timestamp(image.time), "periods": ",".join(periods), "stem": stem,
             "bands": ",".join(image.bands), "resolutions": ",".join(map(str, resolutions)), "scl": image.scl is not None,
             "epsg": grid[0], "ulx": grid[1], "uly": grid[2], "size_m": int(row["size_m"]), "lon": float(row["lon"]), "lat": float(row["lat"]),

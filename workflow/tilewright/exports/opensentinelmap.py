@@ -15,7 +15,7 @@ import pandas as pd
 from tilewright.config.bands import NONE, S2_L2A, UNLABELED
 from tilewright.config.split_names import BY_YEAR
 from tilewright.errors import TilewrightError
-from tilewright.exports.cellnumbers import cell_numbers, step_of
+from tilewright.exports.cellnumbers import cell_numbers, outside, step_of
 from tilewright.exports.npz import npz
 from tilewright.exports.protocol import Deviation, Record, Whole
 from tilewright.exports.source import CellSource, Image, TileSource, bands_of, once
@@ -52,6 +52,10 @@ class OpenSentinelMapLayout:
         """
         index = whole.dataset.index
         accepted = index[index["accepted"]]
+        if (accepted["series_row"] < 0).all():
+            raise TilewrightError(
+                "mask: the layout opensentinelmap is of images, and no accepted cell has one: see the report for what was refused"
+            )
         if missing := [band for band in S2_L2A if band not in bands_of(whole.dataset).get("s2_l2a", ())]:
             raise TilewrightError(
                 f"collections.s2_l2a.bands: the layout opensentinelmap has all 12 bands, and {', '.join(missing)} are not read: add them"
@@ -76,6 +80,12 @@ class OpenSentinelMapLayout:
         if (accepted["split"] == BY_YEAR).any():
             raise TilewrightError(
                 "split.by: the layout opensentinelmap has one split for each cell, and cells of splits by year are in all of them: use `by: tile`"
+            )
+        if (strange := accepted[outside(*_places(accepted), step_of(index))]).size:
+            raise TilewrightError(
+                f"aoi: the layout opensentinelmap numbers cells within their UTM zone, and {len(strange)} accepted cells (such as "
+                f"{strange['cell_id'].iloc[0]}) lie in a tile of the next zone, since no tile of their own contains them: leave these places out, or "
+                "take the layout geotiff or webdataset"
             )
         numbers = _numbers(whole, accepted)
         if (twice := accepted[numbers.duplicated(keep=False)]).size:
@@ -206,10 +216,12 @@ def _label_set(whole: Whole) -> dict[str, Any]:
 
 
 def _numbers(whole: Whole, rows: pd.DataFrame) -> "pd.Series[int]":
-    values = cell_numbers(
-        rows["epsg"].to_numpy(), rows["ulx"].to_numpy(), rows["uly"].to_numpy(), step_of(whole.dataset.index)
-    )
-    return pd.Series(values, index=rows.index)
+    return pd.Series(cell_numbers(*_places(rows), step_of(whole.dataset.index)), index=rows.index)
+
+
+def _places(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Zones and upper-left corners."""
+    return rows["epsg"].to_numpy(), rows["ulx"].to_numpy(), rows["uly"].to_numpy()
 
 
 LAYOUT = OpenSentinelMapLayout()

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import pandas as pd
 
 from tilewright.config.settings import ExportSettings
+from tilewright.config.split_names import BY_YEAR, NO_SPLIT
 from tilewright.exports.source import TileSource
 from tilewright.exports.writing import Writing
 from tilewright.loader.dataset import Dataset
@@ -28,6 +30,16 @@ class Whole:
     dataset: Dataset
     statistics: dict[str, Any]
     settings: ExportSettings
+
+    @cached_property
+    def years(self) -> dict[int, str]:
+        """The split of each year, of a dataset that is split by year; empty of others."""
+        told = self.dataset.described.get("split", {}).get("years") or {}
+        return {int(year): str(name) for name, years in told.items() for year in years}
+
+    def split_of(self, split: str, year: int) -> str:
+        """The split of a cell's imagery of a year, whose cell has `split` in the index."""
+        return self.years.get(year, NO_SPLIT) if split == BY_YEAR else split
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tilewright.exports.protocol import Whole
 SAMPLES: Final = "samples.parquet"
 # What columns are that layouts share; a layout's own columns are told by their names.
 MEANINGS: Final = {
-    "cell_id": "Id of the cell, as in the dataset's index", "tile": "MGRS tile that owns the cell", "split": "train, val or test; empty: in none",
+    "cell_id": "Id of the cell, as in the dataset's index", "tile": "MGRS tile that owns the cell", "split": "train, val or test; empty: in none; by_year: each date in the split of its year",
     "epsg": "EPSG code of the cell's UTM zone", "ulx": "Easting of the cell's upper-left corner in metres",
     "uly": "Northing of the cell's upper-left corner in metres", "size_m": "Side of the cell in metres", "lon": "Longitude of the cell's centre",
     "lat": "Latitude of the cell's centre", "collection": "Collection of the imagery", "scene_id": "STAC item that the pixels are of",
@@ -28,16 +28,13 @@ def samples_table(whole: Whole, records: pd.DataFrame) -> pd.DataFrame:
 
     Columns of lists, which layouts keep for figures of their own, are left out.
     """
-    cells = whole.dataset.index
-    known = [
-        name
-        for name in records
-        if not records[name].map(lambda value: isinstance(value, (list, dict, np.ndarray))).any()
-    ]
+    known = [name for name in records if not _holds_lists(records[name])]
     if "cell_id" not in records:
         return records[known].copy()
-    of_cells = cells.reindex(records["cell_id"])
+    of_cells = whole.dataset.index[list(_OF_THE_CELL)].reindex(records["cell_id"])
     led = {"cell_id": records["cell_id"].to_numpy()} | {name: of_cells[name].to_numpy() for name in _OF_THE_CELL}
+    if "split" in records:  # of a split by year that of the sample's year, which the cell does not tell
+        led["split"] = records["split"].to_numpy()
     return pd.DataFrame(led | {name: records[name].to_numpy() for name in known if name not in led})
 
 

@@ -111,10 +111,13 @@ class SeasonetLayout:
                 continue
             labels, masks = _labels(whole, cell, levels)
             for season in (name for name in SEASONS if name in images):
-                yield self._image(cell, images[season], tile.item(images[season].scene_id), labels, masks, writing)
+                yield self._image(
+                    whole, cell, images[season], tile.item(images[season].scene_id), labels, masks, writing
+                )
 
     def _image(
-        self, cell: CellSource, image: Image, item: dict[str, Any], labels: np.ndarray, masks: dict[str, np.ndarray], writing: Writing
+        self, whole: Whole, cell: CellSource, image: Image, item: dict[str, Any], labels: np.ndarray, masks: dict[str, np.ndarray],
+        writing: Writing,
     ) -> Record:  # fmt: skip
         row, grid = cell.row, int(cell.row["grid"])
         latitude, longitude = place(row)
@@ -139,7 +142,7 @@ class SeasonetLayout:
             shares[what] = float(there.mean())
         return {
             "cell_id": cell.cell_id, "collection": PRIMARY, "scene_id": image.scene_id, "datetime": pd.Timestamp(image.time),
-            "period": image.period, "split": row["split"], "folder": folder, "grid": grid, "latitude": latitude,
+            "period": image.period, "split": whole.split_of(row["split"], pd.Timestamp(image.time).year), "folder": folder, "grid": grid, "latitude": latitude,
             "longitude": longitude, "satellite": str(image.about["platform"])[-1:].upper(), "start": pd.Timestamp(start),
             "clouds": shares["clouds"], "snow": shares["snow"],
             "classes": ",".join(str(value) for value in np.unique(labels) if value), **{key: _word(row.get(key)) for key in _REGIONS},

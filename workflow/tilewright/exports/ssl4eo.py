@@ -124,7 +124,8 @@ class Ssl4eoLayout:
         pixel_counts, totals, squares = (list(each) for each in zip(*counted, strict=True))
         return {
             "cell_id": cell.cell_id, "collection": image.collection, "scene_id": image.scene_id,
-            "datetime": pd.Timestamp(image.time), "period": image.period, "split": row["split"], "folder": folder,
+            "datetime": pd.Timestamp(image.time), "period": image.period,
+            "split": whole.split_of(row["split"], pd.Timestamp(image.time).year), "folder": folder,
             "product": product, "location": int(row["accepted_rank"]), "lon": float(row["lon"]), "lat": float(row["lat"]),
             "pixels": pixel_counts, "sums": totals, "squares": squares,
         }  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tilewright.collection import collection_document
 from tilewright.config.bands import COLLECTION_BANDS, NONE, PRIMARY, RADAR, SCL_CLASSES, SCL_RESOLUTION, UNLABELED
-from tilewright.exports.card import accepted_rows
+from tilewright.exports.card import accepted_rows, place_credits
 from tilewright.exports.protocol import Layout, Whole
 from tilewright.exports.samples import SAMPLES
 from tilewright.exports.source import bands_of
@@ -46,6 +46,7 @@ def export_collection(whole: Whole, layout: Layout, records: pd.DataFrame, files
     document = collection_document(
         rows, identifier, f"{layout.title}: {whole.settings.dataset}", told, whole.dataset.described
     )
+    document["description"] = " ".join([document["description"], *place_credits(whole)])
     bands = bands_of(whole.dataset)
     catalogs = sorted(path for path in files["path"] if path.startswith(f"{CATALOGS}/"))
     extensions = ["projection", "eo"]

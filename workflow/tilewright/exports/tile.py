@@ -13,7 +13,7 @@ from tilewright.errors import TilewrightError
 from tilewright.exports.protocol import Whole
 from tilewright.exports.registry import layout_named
 from tilewright.exports.source import TileSource
-from tilewright.exports.writing import Writing
+from tilewright.exports.writing import Writing, crc32_of
 from tilewright.loader.dataset import Dataset
 from tilewright.progress import SUMMARY
 from tilewright.store import read_table, table_metadata, write_table
@@ -39,7 +39,7 @@ def read_whole(folder: Path, settings: ExportSettings) -> Whole:
 def make_export_tile(folder: Path, tile: str, settings: ExportSettings, root: Path, files: Path, records: Path) -> None:
     """Write the files of a tile's accepted cells into the export's folder, then what they are.
 
-    A tile that was written before, from the same stores and settings, and whose files are all there, is left as it is.
+    A tile that was written before, from the same stores and settings, and whose files are all there with the same bytes, is left as it is.
 
     Args:
         folder: the dataset's.
@@ -78,7 +78,8 @@ def make_export_tile(folder: Path, tile: str, settings: ExportSettings, root: Pa
 def _digest(whole: Whole, source: TileSource, shared: Any) -> str:
     """Of all that the tile's files are made of: settings, the index's rows, the stores, the items, what the layout has of the whole dataset."""
     rows = source.rows.drop(columns=["geometry", "accepted_rank"]).to_json(date_format="iso")
-    told = [text(whole.settings), str(STAGE_VERSIONS["export_tile"]), rows, json.dumps(shared, sort_keys=True)]
+    years = json.dumps(sorted(whole.years.items()))
+    told = [text(whole.settings), str(STAGE_VERSIONS["export_tile"]), rows, years, json.dumps(shared, sort_keys=True)]
     made = hashlib.blake2b("\n".join(told).encode(), digest_size=16)
     for name in ("series.zarr.zip", "labels.zarr.zip"):
         if (path := source.folder / name).is_file():
@@ -104,7 +105,11 @@ def _is_done(root: Path, files: Path, records: Path, digest: str) -> bool:
         known = read_table(files)
     except TilewrightError:
         return False
-    return all(
-        (root / path).is_file() and (root / path).stat().st_size == size
-        for path, size in zip(known["path"], known["bytes"], strict=True)
-    )
+    # sizes first, which is quick. Sizes alone do not do: where places in the draw name files, an export that was begun with other
+    # places and given up has put files of as many bytes of another tile in the place of this one's
+    places = [root / path for path in known["path"]]
+    if any(
+        not path.is_file() or path.stat().st_size != size for path, size in zip(places, known["bytes"], strict=True)
+    ):
+        return False
+    return all(crc32_of(path) == crc for path, crc in zip(places, known["crc32"], strict=True))
