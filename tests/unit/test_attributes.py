@@ -36,10 +36,11 @@ def areas(rows: pd.DataFrame, crs: int) -> gpd.GeoDataFrame:
 
 
 @pytest.mark.parametrize("crs", [4326, 25832, 3035])
-@pytest.mark.parametrize("name", ["map.gpkg", "map.shp"])
+@pytest.mark.parametrize("name", ["map.gpkg", "map.shp", "map.parquet"])
 def test_each_cell_has_what_the_map_says_at_its_centre(tmp_path: Path, crs: int, name: str):
     rows = squares(1, side=3)
-    areas(rows, crs).to_file(tmp_path / name)
+    whole = areas(rows, crs)
+    whole.to_parquet(tmp_path / name) if name.endswith("parquet") else whole.to_file(tmp_path / name)
     found, told = attributes_of(rows, Attributes(path=str(tmp_path / name), columns=["SLRAUM", "RTYP3", "share"]))
     assert found["SLRAUM"].dtype == "Int64" and found["SLRAUM"].fillna(-1).tolist() == [0, 1, -1, 3, 4, 5, 6, 7, 8]
     assert found["RTYP3"].fillna("").tolist() == ["type 0", "type 1", "", *(f"type {one}" for one in range(3, 9))]
@@ -51,6 +52,7 @@ def test_faults_of_the_map_are_told(tmp_path: Path):
     whole = areas(rows, 4326)
     whole.to_file(tmp_path / "map.gpkg", layer="one")
     whole.to_file(tmp_path / "map.gpkg", layer="two")
+    whole.to_parquet(tmp_path / "map.parquet")
     whole.set_crs(None, allow_override=True).to_file(tmp_path / "nowhere.gpkg")
     whole.assign(geometry=whole.centroid).to_file(tmp_path / "points.gpkg")
     (tmp_path / "text.gpkg").write_text("no map")
@@ -65,6 +67,8 @@ def test_faults_of_the_map_are_told(tmp_path: Path):
     )
     assert "has no layer 'three'; it has one, two" in fault("map.gpkg", ["SLRAUM"], "three")
     assert "has no column 'KTYP4'; it has SLRAUM, RTYP3, share" in fault("map.gpkg", ["SLRAUM", "KTYP4"], "one")
+    assert "has no column 'KTYP4'; it has SLRAUM, RTYP3, share" in fault("map.parquet", ["KTYP4"])
+    assert "GeoParquet, which has no layers" in fault("map.parquet", ["SLRAUM"], "one")
     assert "names no CRS; set it with ogr2ogr -a_srs" in fault("nowhere.gpkg", ["SLRAUM"])
     assert "holds no polygon" in fault("points.gpkg", ["SLRAUM"])
     assert "cannot be read as a vector map" in fault("text.gpkg", ["SLRAUM"])

@@ -69,6 +69,15 @@ def test_a_table_of_ones_own(tmp_path: Path):
         split(rows(), by({**column, "file": {**column["file"], "path": str(tmp_path / "own.csv"), "id": "ids"}}))
 
 
+def test_ids_of_a_table_are_read_as_they_are_written(tmp_path: Path):
+    """Numbers with zeros before them are names, and so is NA."""
+    cells = rows().assign(sample_id=["007", "012", "103", "NA", *map(str, range(5))])
+    (tmp_path / "own.csv").write_text("id,fold\n007,2018\n012,\n103,2019\nNA,2018\n7,2019\n")
+    file = {"path": str(tmp_path / "own.csv"), "id": "id", "of": "sample_id"}
+    names, outcome = split(cells, by({"name": "fold", "train": [2018], "val": [2019], "file": file}))
+    assert names.tolist() == ["train", "", "val", "train", *[""] * 5] and outcome.unmapped == {"(no value)": 6}
+
+
 def test_faults_are_told():
     with pytest.raises(TilewrightError, match=r"split\.column\.name: the index has no column 'regio'; it has .*region"):
         split(rows(), by({"name": "regio", "train": ["a"]}))

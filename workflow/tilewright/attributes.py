@@ -14,6 +14,7 @@ import shapely
 
 from tilewright.config.acceptance import Attributes
 from tilewright.errors import TilewrightError
+from tilewright.grid.vector_files import PARQUET, read_shapes
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,31 @@ def _areas(asked: Attributes, taken: Sequence[str]) -> gpd.GeoDataFrame:
                 f"attributes.columns: the index has a column {name!r} already; rename it in {asked.path}"
             )
     path = Path(asked.path)
+    table = _of_parquet(asked) if path.suffix.lower() in PARQUET else _of_gdal(path, asked)
+    areas = table[table.geometry.notna() & table.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if areas.empty:
+        raise TilewrightError(f"attributes.path: {path} holds no polygon")
+    return areas.reset_index(drop=True)
+
+
+def _of_parquet(asked: Attributes) -> gpd.GeoDataFrame:
+    """GeoParquet, which GDAL reads only where it was built so."""
+    if asked.layer is not None:
+        raise TilewrightError(f"attributes.layer: {asked.path} is GeoParquet, which has no layers: leave it out")
+    table = read_shapes(asked.path, "attributes.path")
+    _require(asked, [str(name) for name in table.columns if name != "geometry"])
+    return table[[*asked.columns, "geometry"]]
+
+
+def _require(asked: Attributes, known: Sequence[str]) -> None:
+    if missing := [name for name in asked.columns if name not in known]:
+        raise TilewrightError(
+            f"attributes.columns: {asked.path} has no column {missing[0]!r}; it has {', '.join(known)}"
+        )
+
+
+def _of_gdal(path: Path, asked: Attributes) -> gpd.GeoDataFrame:
+    """A file that GDAL reads."""
     try:
         layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
         if asked.layer is None and len(layers) > 1:
@@ -68,9 +94,7 @@ def _areas(asked: Attributes, taken: Sequence[str]) -> gpd.GeoDataFrame:
             raise TilewrightError(
                 f"attributes.layer: {path} has no layer {asked.layer!r}; it has {', '.join(sorted(layers))}"
             )
-        known = list(pyogrio.read_info(path, layer=asked.layer)["fields"])
-        if missing := [name for name in asked.columns if name not in known]:
-            raise TilewrightError(f"attributes.columns: {path} has no column {missing[0]!r}; it has {', '.join(known)}")
+        _require(asked, list(pyogrio.read_info(path, layer=asked.layer)["fields"]))
         table = pyogrio.read_dataframe(path, layer=asked.layer, columns=asked.columns)
     except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise TilewrightError(f"attributes.path: {path} cannot be read as a vector map ({error})") from error
@@ -78,10 +102,7 @@ def _areas(asked: Attributes, taken: Sequence[str]) -> gpd.GeoDataFrame:
         raise TilewrightError(f"attributes.path: {path} has no geometries")
     if table.crs is None:
         raise TilewrightError(f"attributes.path: {path} names no CRS; set it with ogr2ogr -a_srs")
-    areas = table[table.geometry.notna() & table.geom_type.isin(["Polygon", "MultiPolygon"])]
-    if areas.empty:
-        raise TilewrightError(f"attributes.path: {path} holds no polygon")
-    return areas.reset_index(drop=True)
+    return table
 
 
 def _centres(rows: pd.DataFrame, crs: Any) -> np.ndarray:

@@ -1,12 +1,15 @@
 """Files of geometries that a user names under `aoi`, read whole with one clear error for each way not to serve."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tilewright.errors import TilewrightError
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+PARQUET: Final = (".parquet", ".geoparquet")
+"""Endings of GeoParquet, which is not left to GDAL."""
 
 
 def read_shapes(file: str, key: str, layer: str | None = None, layer_key: str | None = None) -> "gpd.GeoDataFrame":
@@ -26,7 +29,7 @@ def read_shapes(file: str, key: str, layer: str | None = None, layer_key: str | 
     if not Path(file).is_file():
         raise TilewrightError(f"{key}: {file} does not exist; paths are relative to where the workflow runs")
     try:
-        if Path(file).suffix.lower() in (".parquet", ".geoparquet"):
+        if Path(file).suffix.lower() in PARQUET:
             table = gpd.read_parquet(file)
         else:
             layers = gpd.list_layers(file)["name"].tolist()

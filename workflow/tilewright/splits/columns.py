@@ -72,7 +72,10 @@ def _table(file: SplitFile, column: str) -> pd.Series:
     """
     path = Path(file.path)
     try:
-        table = pd.read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else pd.read_csv(path)
+        if path.suffix.lower() in (".parquet", ".pq"):
+            table = pd.read_parquet(path)
+        else:  # ids as they are written: 007 is not 7, nor is a name NA none
+            table = pd.read_csv(path, dtype={file.id: str}, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise TilewrightError(f"split.column.file.path: {path} cannot be read ({error})") from error
     for key, name in (("split.column.file.id", file.id), ("split.column.name", column)):
