@@ -73,4 +73,5 @@ def test_faults_of_the_map_are_told(tmp_path: Path):
     assert "holds no polygon" in fault("points.gpkg", ["SLRAUM"])
     assert "cannot be read as a vector map" in fault("text.gpkg", ["SLRAUM"])
     assert "cannot be read as a vector map" in fault("none.gpkg", ["SLRAUM"])
-    assert "the index has a column 'tile' already" in fault("map.gpkg", ["tile"], "one")
+    for name in ("tile", "split", "accepted", "accepted_rank", "complete", "split_dates_val"):
+        assert f"the index has a column '{name}' already" in fault("map.gpkg", [name], "one")

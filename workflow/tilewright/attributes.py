@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
@@ -17,6 +17,9 @@ from tilewright.errors import TilewrightError
 from tilewright.grid.vector_files import PARQUET, read_shapes
 
 log = logging.getLogger(__name__)
+
+_LATER: Final = ("complete", "accepted", "accepted_rank", "split")
+"""Columns that the index gets after these; a map's own would be lost under them."""
 
 
 def attributes_of(rows: pd.DataFrame, asked: Attributes) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -54,7 +57,7 @@ def attributes_of(rows: pd.DataFrame, asked: Attributes) -> tuple[pd.DataFrame, 
 def _areas(asked: Attributes, taken: Sequence[str]) -> gpd.GeoDataFrame:
     """The map's polygons with the columns."""
     for name in asked.columns:
-        if name in taken:
+        if name in taken or name in _LATER or name.startswith("split_dates_"):
             raise TilewrightError(
                 f"attributes.columns: the index has a column {name!r} already; rename it in {asked.path}"
             )
