@@ -1,6 +1,7 @@
 """Croissant metadata of an export (JSON-LD, version 1.0 of the format: https://docs.mlcommons.org/croissant/docs/croissant-spec.html)."""
 
 import hashlib
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -83,19 +84,23 @@ def _objects(writing: Writing) -> list[dict[str, Any]]:
 
 def _sets(files: pd.DataFrame) -> list[dict[str, Any]]:
     """The tiles' files by the folder at the root and the ending of their names, too many to be named one by one."""
-    if files.empty:
-        return []
-    paths = files["path"].str
-    top = paths.partition("/")[0].where(paths.contains("/"), "")
-    ending = paths.extract(r"(\.[^./]+)$")[0].fillna("")
+    # a loop: of the 30 million paths of a whole SSL4EO-S12 columns of folders and endings take 8 GB and three times as long
+    counts: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
+    for path, size in zip(files["path"], files["bytes"].tolist(), strict=True):
+        folder, _, name = path.rpartition("/")
+        _, dot, ending = name.rpartition(".")
+        key = folder.partition("/")[0], dot + ending if dot and ending else ""
+        counts[key] += 1
+        sizes[key] += size
     found = []
-    for (folder, suffix), part in files.groupby([top, ending], sort=True):
+    for folder, suffix in sorted(counts):
         # both: whether * takes slashes differs among readers
         includes = [f"{folder}/*{suffix}", f"{folder}/**/*{suffix}"] if folder else [f"*{suffix}"]
         found.append(
             {
                 "@type": "cr:FileSet", "@id": f"{folder or 'files'}{suffix}", "name": f"{folder or 'files'}{suffix}",
-                "description": f"{len(part)} files, {part['bytes'].sum()} B", "encodingFormat": _encoding(f"x{suffix}"),
+                "description": f"{counts[folder, suffix]} files, {sizes[folder, suffix]} B", "encodingFormat": _encoding(f"x{suffix}"),
                 "includes": includes,
             }
         )  # fmt: skip
