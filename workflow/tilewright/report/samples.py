@@ -130,7 +130,7 @@ def make_samples(facts: Facts, wanted: Sequence[str] | None = None, most: int = 
         entries = [Entry(SCL_CLASSES[one].replace("_", " "), SCL_COLOURS[one]) for one in sorted(classes)]
         legends.append(Legend("Scene classification (SCL)", entries))
     legends += [picture.legend for each in pictures.values() for picture in each]
-    text = _caption(facts, shown, low, high, most)
+    text = _caption(facts, shown, low, high, most, spread=wanted is None)
     if paired:
         text += " Below each date what is paired with it, and how long before or after it was taken."
     for name, drawn in paired.items():
@@ -138,9 +138,10 @@ def make_samples(facts: Facts, wanted: Sequence[str] | None = None, most: int = 
     return Samples(rows, legends, text)
 
 
-def _caption(facts: Facts, shown: Bands | None, low: float, high: float, most: int) -> str:
+def _caption(facts: Facts, shown: Bands | None, low: float, high: float, most: int, spread: bool) -> str:
+    how = f", spread over the splits{' and from many label classes to few' if facts.labels else ''}" if spread else ""
     text = (
-        f"Cells of {facts.size_m:,} m, spread over the splits{' and from many label classes to few' if facts.labels else ''}; of each, up to "
+        f"Cells of {facts.size_m:,} m{how}; of each, up to "
         f"{most} of its dates, evenly over "
         "its series, with the share of bad pixels by the mask's classes."
     )
