@@ -96,7 +96,7 @@ def candidates(
         reference: days around each cell's reference_date, a column of `cells`.
     """
     shape = (len(cells), len(found.rows))
-    count = np.zeros((*shape, len(SCL_CLASSES)), np.int64)
+    count = np.zeros((*shape, len(SCL_CLASSES)), np.int32)  # by far the largest array here
     brightness = np.full(shape, np.nan, np.float32)
     broken: dict[str, str] = {}
     place = {scene: at for at, scene in enumerate(found.rows["scene_id"])}
