@@ -1,6 +1,6 @@
 """deepsatdata: a pickle for each cell and year, with its whole series and ground truth, and the lists that training reads.
 
-Drivas and others, DeepSatData (2021), as readers of its output take it (DeepSatModels). Written from a description of the format.
+Tarasiou and Zafeiriou, DeepSatData (2021), as readers of its output take it (DeepSatModels). Written from a description of the format.
 Pickles are written and never read.
 """
 
@@ -33,7 +33,7 @@ _PIXEL_M: Final = 10
 class DeepSatDataLayout:
     """`{year}/{N}_{W}_{year}.pickle`, `saved_timeseries_data_info.csv`, `paths/{train,eval,test}_paths.csv`."""
 
-    title = "DeepSatData (Drivas and others 2021)"
+    title = "DeepSatData (Tarasiou and Zafeiriou 2021)"
 
     def check(self, whole: Whole) -> None:
         """A label set with one channel, or no labels at all; no two cells at one place.
