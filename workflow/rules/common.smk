@@ -163,4 +163,9 @@ def tables_of_export(wildcards):
     """What is known of the files of an export, tile by tile."""
     folder = export_folder(wildcards)
     names = ("files", "records")
-    return [f"{folder}.tiles/{tile}/{name}.parquet" for tiles in tiles_by_zone().values() for tile in tiles for name in names]
+    return [
+        f"{folder}.tiles/{tile}/{name}.parquet"
+        for tiles in tiles_by_zone().values()
+        for tile in tiles
+        for name in names
+    ]
