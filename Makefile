@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-end-to-end bench-clean recipes
+.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end bench-clean recipes
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -49,9 +49,9 @@ lock-readers: .venv/installed
 	UV_FIND_LINKS="$$PIP_FIND_LINKS" uv pip compile tests/readers/requirements.in --config-file tests/readers/uv.toml --generate-hashes --python-version 3.11 --no-header --quiet --output-file tests/readers/requirements.lock
 
 # Side by side with other tools, on one machine: benchmarks/README.md. The first run makes 4 GB of imagery and the peers' environments.
-bench: bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-end-to-end
+bench: bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end
 
-bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-end-to-end: bench-%: .venv/installed
+bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end: bench-%: .venv/installed
 	python benchmarks/$(subst -,_,$*).py
 
 # Every recipe end to end on a small simulated world, with a page of its samples: about 20 minutes on two cores, and 1 GB.

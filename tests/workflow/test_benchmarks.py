@@ -21,6 +21,7 @@ import radar_world  # noqa: E402
 import serve  # noqa: E402
 import table  # noqa: E402
 import world as bench_world  # noqa: E402
+from tilewright.config.exports import LAYOUTS  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,12 @@ def test_the_whole_way_and_crop_are_measured(data: Path):
     kept = json.loads((BENCHMARKS / "results" / "end_to_end-quick.json").read_text())
     assert set(kept["ways"]["clusters, 40 ms"]["tilewright"]["steps"]) == {"cells", "search", "mask", "crop", "group"}
     assert kept["crop"]["rows"][0]["cells"] == 121
+
+
+def test_every_layout_is_exported():
+    quick("exports.py")
+    rows = json.loads((BENCHMARKS / "results" / "exports-quick.json").read_text())["rows"]
+    assert len(rows) == 18 and {row["layout"] for row in rows} == set(LAYOUTS)
 
 
 def test_radar_is_compared_and_looked_for_where_it_is(tmp_path: Path):
