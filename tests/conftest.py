@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
 import copy
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,21 +51,29 @@ def shared_data() -> Path:
     return data
 
 
-def _made(settings: Simulate, folder: Path) -> Path:
-    make_world(settings, folder)
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name` that `make` filled: by the first of the workers that want it, while the others wait."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    done = folder.with_suffix(".done")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make(folder)
+            done.touch()
     return folder
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of `WORLD`: two sites, three tiles in three zones, six scenes each. Read only."""
-    return _made(WORLD, tmp_path_factory.mktemp("world") / "data")
+    return once(tmp_path_factory, "world", lambda folder: make_world(WORLD, folder))
 
 
 @pytest.fixture(scope="session")
 def watermarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of `WATERMARKS`. Read only."""
-    return _made(WATERMARKS, tmp_path_factory.mktemp("watermarks") / "data")
+    return once(tmp_path_factory, "watermarks", lambda folder: make_world(WATERMARKS, folder))
 
 
 def config_of(folder: Path, aoi: str) -> dict[str, Any]:
@@ -89,7 +99,8 @@ def config_of(folder: Path, aoi: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def aoi(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Path of an AOI of both sites: one file, since the report shows the config."""
-    return write_aoi(tmp_path_factory.mktemp("aoi") / "aoi.geojson", NORTH_BOX, SOUTH_BOX)
+    folder = once(tmp_path_factory, "aoi", lambda folder: write_aoi(folder / "aoi.geojson", NORTH_BOX, SOUTH_BOX))
+    return str(folder / "aoi.geojson")
 
 
 @pytest.fixture
@@ -101,9 +112,8 @@ def project(world: Path, aoi: str, tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def built(world: Path, aoi: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished dataset of both sites. Read only: tests that change something copy it with `copied`."""
-    made = Project(tmp_path_factory.mktemp("built") / "work", config_of(world, aoi))
-    made.run()
-    return made
+    folder = once(tmp_path_factory, "built", lambda folder: Project(folder / "work", config_of(world, aoi)).run())
+    return Project(folder / "work", config_of(world, aoi))
 
 
 @pytest.fixture(scope="session")
@@ -117,38 +127,38 @@ def watermarked(watermarks: Path, aoi: str, tmp_path_factory: pytest.TempPathFac
         {"name": "early", "start": "2019-01-01", "end": "2019-06-30", "scenes": 3},
         {"name": "late", "start": "2019-07-01", "end": "2019-12-31", "scenes": 3},
     ]
-    return build(config, tmp_path_factory.mktemp("watermarked"))
+    folder = once(tmp_path_factory, "watermarked", lambda folder: build(config, folder))
+    return folder / "results" / config["dataset"]
 
 
 @pytest.fixture(scope="session")
 def triplets_built(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """Config and folder of a finished dataset as SSL4EO-S12's, of watermarked pixels. Read only."""
-    from inprocess import build
+    from inprocess import build_kept, kept
     from triplets import TRIPLETS, triplets
 
-    folder = tmp_path_factory.mktemp("triplets")
-    make_world(TRIPLETS, folder / "data")
-    config = triplets(folder / "data", folder)
-    return config, build(config, folder)
+    def make(folder: Path) -> None:
+        make_world(TRIPLETS, folder / "data")
+        build_kept(triplets(folder / "data", folder), folder)
+
+    return kept(once(tmp_path_factory, "triplets", make))
 
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A finished dataset for exports, of two zones, with Level-1C, two label sets and watermarks (tests/everything.py). Read only."""
-    from everything import WORLD, make
+    from everything import make, opened
 
-    return make(tmp_path_factory.mktemp("everything"), _made(WORLD, tmp_path_factory.mktemp("marks") / "data"))
+    return opened(once(tmp_path_factory, "everything", make))
 
 
 @pytest.fixture(scope="session")
 def seasonal_built(watermarks: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """Config and folder of a finished dataset as SeasoNet's, of `watermarks`. Read only."""
-    from inprocess import build
+    from inprocess import build_kept, kept
     from seasonal import seasonal
 
-    folder = tmp_path_factory.mktemp("seasonal")
-    config = seasonal(watermarks, folder)
-    return config, build(config, folder)
+    return kept(once(tmp_path_factory, "seasonal", lambda folder: build_kept(seasonal(watermarks, folder), folder)))
 
 
 @pytest.fixture

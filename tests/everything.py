@@ -14,13 +14,13 @@ import yaml
 
 import tilewright
 from harness import ROOT, write_aoi
-from inprocess import build
+from inprocess import build_kept, kept
 from tilewright.config.bands import COLLECTION_BANDS, S2_L1C, S2_L2A
 from tilewright.config.settings import ExportSettings, parsed
 from tilewright.config.simulated import Simulate, Site
 from tilewright.exports import make_export, make_export_tile
 from tilewright.rules import DatasetConfig
-from tilewright.simulate import World, decode_watermark
+from tilewright.simulate import World, decode_watermark, make_world
 from tilewright.store import read_table, table_metadata, write_table
 
 # two zones at one border, a tile in each
@@ -145,10 +145,16 @@ def _cell(results: Path, cell_id: str) -> Any:
     return _opened(results)[cell_id].load()
 
 
-def make(folder: Path, world: Path) -> Everything:
-    """Build it."""
-    config = config_of(folder, world)
-    return Everything(build(config, folder), config, World(WORLD))
+def make(folder: Path) -> None:
+    """Build it, and the world that it is of."""
+    make_world(WORLD, folder / "marks")
+    build_kept(config_of(folder, folder / "marks"), folder)
+
+
+def opened(folder: Path) -> Everything:
+    """What was built in a folder."""
+    config, results = kept(folder)
+    return Everything(results, config, World(WORLD))
 
 
 def changed(

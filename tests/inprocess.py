@@ -1,5 +1,6 @@
 """Building a dataset by calling the stages in this process: for tests that put faults into them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,18 @@ def build(config: dict[str, Any], folder: Path, reader: Reader | None = None) ->
     told = parsed(IndexSettings, dataset.settings("index"))
     index.make_index(zones, told, results / "index.parquet", results / "statistics.json", results / "collection.json")
     return results
+
+
+def build_kept(config: dict[str, Any], folder: Path) -> None:
+    """As `build`, with the config kept beside the results, for `kept`."""
+    (folder / "config.json").write_text(json.dumps(config))
+    build(config, folder)
+
+
+def kept(folder: Path) -> tuple[dict[str, Any], Path]:
+    """Config and results of what `build_kept` made in a folder; nothing of it is written again."""
+    config = json.loads((folder / "config.json").read_text())
+    return config, folder / "results" / config["dataset"]
 
 
 def _period(dataset: DatasetConfig, tile: str, period: str, at: Path, reader: Reader | None) -> None:

@@ -121,6 +121,17 @@ def test_torchgeo_reads_ssl4eo_s12(triplets_built: Built, exports: Path):
     assert compared == 2 * (1 + 2 + 3 + 4) * (2 + 13 + 12)
 
 
+def test_torchgeo_reads_jpeg_as_bytes(triplets_built: Built, tmp_path: Path):
+    config, results = triplets_built
+    changed = config | {"export": {"layout": "ssl4eo-s12", "ssl4eo": {"values": "jpeg"}}}
+    made = export(changed, results, "ssl4eo-s12", tmp_path / "jpeg")
+    seen = read("ssl4eo-s12", made, locations=1, products=["s1", "s2c"], seasons=[4])
+    for product, number in (("s1", 2), ("s2c", 13)):
+        found = seen.arrays[f"{product}/4/0/image"]
+        assert found.shape == (4 * number, 264, 264)
+        assert 0 <= found.min() < found.max() <= 255 and np.array_equal(found, np.round(found))
+
+
 def test_torchgeo_reads_seasonet(seasonal_built: Built, exports: Path):
     stored, rows = Stored(seasonal_built[1]), samples(exports, "seasonet")
     seasons = ["Spring", "Summer", "Fall", "Winter", "Snow"]

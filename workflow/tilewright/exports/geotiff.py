@@ -5,13 +5,12 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import rasterio
 
 from tilewright.config.bands import COLLECTION_BANDS, RADAR, SCL_RESOLUTION
 from tilewright.exports.protocol import Deviation, Record, Whole
 from tilewright.exports.source import CellSource, Image, TileSource, once
 from tilewright.exports.stac_items import write_items
-from tilewright.exports.tiff import geotiff
+from tilewright.exports.tiff import geotiff, one_environment
 from tilewright.exports.writing import Writing
 
 # Arrays that have values between classes, and NaN where there is nothing; those of classes have 255 there.
@@ -36,8 +35,7 @@ class GeotiffLayout:
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
         """A record, and an item, for each scene of a cell in a collection."""
         records: list[Record] = []
-        # one for all files: rasterio makes one for each otherwise, which takes up to a third of a small file's time
-        with rasterio.Env():
+        with one_environment():
             for cell in tile.cells():
                 records += self._cell(whole, cell, writing)
         write_items(whole, tile.tile, records, writing)

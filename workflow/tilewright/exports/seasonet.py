@@ -13,7 +13,7 @@ from tilewright.exports.products import datatake_start
 from tilewright.exports.protocol import Deviation, Record, Whole
 from tilewright.exports.source import CellSource, Image, TileSource, bands_of
 from tilewright.exports.tables import csv_bytes
-from tilewright.exports.tiff import geotiff
+from tilewright.exports.tiff import geotiff, one_environment
 from tilewright.exports.writing import Writing
 from tilewright.grid import pixel_centres
 
@@ -105,15 +105,16 @@ class SeasonetLayout:
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
         """A record for each image of a patch."""
         levels = _levels(whole, tile)
-        for cell in tile.cells():
-            images = {image.period: image for image in cell.images()}
-            if not images:
-                continue
-            labels, masks = _labels(whole, cell, levels)
-            for season in (name for name in SEASONS if name in images):
-                yield self._image(
-                    whole, cell, images[season], tile.item(images[season].scene_id), labels, masks, writing
-                )
+        with one_environment():
+            for cell in tile.cells():
+                images = {image.period: image for image in cell.images()}
+                if not images:
+                    continue
+                labels, masks = _labels(whole, cell, levels)
+                for season in (name for name in SEASONS if name in images):
+                    yield self._image(
+                        whole, cell, images[season], tile.item(images[season].scene_id), labels, masks, writing
+                    )
 
     def _image(
         self, whole: Whole, cell: CellSource, image: Image, item: dict[str, Any], labels: np.ndarray, masks: dict[str, np.ndarray],

@@ -17,7 +17,7 @@ from tilewright.exports.source import CellSource, Image, TileSource, bands_of
 from tilewright.exports.ssl4eo_metadata import properties_of
 from tilewright.exports.ssl4eo_values import as_bytes, stretched, sums, table
 from tilewright.exports.tables import csv_bytes
-from tilewright.exports.tiff import geotiff
+from tilewright.exports.tiff import geotiff, one_environment
 from tilewright.exports.writing import Writing
 
 SIZE_M: Final = 2640  # of the published patches: 264, 132 and 44 pixels
@@ -82,20 +82,21 @@ class Ssl4eoLayout:
 
     def write(self, whole: Whole, tile: TileSource, writing: Writing) -> Iterable[Record]:
         """A record for each product of a location in a season."""
-        for cell in tile.cells():
-            for product in _PRODUCTS:
-                images = {image.period: image for image in cell.images(_collection(whole, product))}
-                taken: set[str] = set()
-                for period in whole.settings.periods:
-                    image = images[period]
-                    item = tile.item(image.scene_id)
-                    name = radar_name(item) if product == "s1" else optical_name(item, tile.tile)
-                    # readers know a folder by how its name begins, and take the same folder for the same season
-                    folder = name if name not in taken else f"{name}_{period}"
-                    taken.add(folder)
-                    yield self._image(
-                        whole, cell, image, product, f"{product}/{location(cell)}/{folder}", item, writing
-                    )
+        with one_environment():
+            for cell in tile.cells():
+                for product in _PRODUCTS:
+                    images = {image.period: image for image in cell.images(_collection(whole, product))}
+                    taken: set[str] = set()
+                    for period in whole.settings.periods:
+                        image = images[period]
+                        item = tile.item(image.scene_id)
+                        name = radar_name(item) if product == "s1" else optical_name(item, tile.tile)
+                        # readers know a folder by how its name begins, and take the same folder for the same season
+                        folder = name if name not in taken else f"{name}_{period}"
+                        taken.add(folder)
+                        yield self._image(
+                            whole, cell, image, product, f"{product}/{location(cell)}/{folder}", item, writing
+                        )
 
     def _image(
         self, whole: Whole, cell: CellSource, image: Image, product: str, folder: str, item: dict[str, Any], writing: Writing

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tilewright.grid.zones import lonlat, ring, to_degrees
 
@@ -124,6 +123,9 @@ def _mixed(centre: Floats, group: Ints, reach_m: float) -> NDArray[np.bool_]:
 
 def _across(cells: _Cells, ones: Ints, others: Ints, group: Ints, distance_m: float) -> Pairs:
     """Of cells of two zone numbers."""
+    # most datasets lie in one zone, and need not wait for this to be imported
+    from scipy.spatial import cKDTree
+
     reach = 1.002 * (float(cells.size[ones].max() + cells.size[others].max()) * 0.7072 + distance_m) + 1
     places = [_on_earth(cells.rows, at) for at in (ones, others)]
     trees = [cKDTree(each) for each in places]
