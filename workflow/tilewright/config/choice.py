@@ -186,6 +186,12 @@ class Reference(Model):
         return self
 
 
+def _check_days(start: date, end: date, about: str = "") -> None:
+    """Raises ValueError for days that are not in order; `about` begins the message."""
+    if end < start:
+        raise ValueError(f"{about}end {end} is before start {start}: swap them")
+
+
 class Window(Model):
     """Days in which scenes may serve that do not in the period's own."""
 
@@ -194,8 +200,7 @@ class Window(Model):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.end < self.start:
-            raise ValueError(f"end {self.end} is before start {self.start}: swap them")
+        _check_days(self.start, self.end)
         return self
 
 
@@ -229,8 +234,7 @@ class Period(Ordered):
             lacking = [name for name in ("start", "end") if getattr(self, name) is None]
             told = "is missing" if len(lacking) == 1 else "are missing"
             raise ValueError(f"{about}: {' and '.join(lacking)} {told}; give start and end, or reference")
-        if self.end < self.start:
-            raise ValueError(f"{about}: end {self.end} is before start {self.start}: swap them")
+        _check_days(self.start, self.end, f"{about}: ")
         if self.fallback and self.order == "spread":
             raise ValueError(f"{about}: `order: spread` has no fallback: remove it, or use another order")
         for one, two in combinations(self.days(), 2):
@@ -277,8 +281,7 @@ class Span(Ordered):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.end < self.start:
-            raise ValueError(f"end {self.end} is before start {self.start}: swap them")
+        _check_days(self.start, self.end)
         return self
 
     def periods(self) -> list[Period]:

@@ -15,7 +15,6 @@ from tilewright.config.bands import COLLECTION_BANDS, PRIMARY
 from tilewright.loader.dataset import Dataset
 from tilewright.loader.series import Series
 from tilewright.store import read_table
-from tilewright.store.small import Small
 from tilewright.store.zarrzip import StoreReader
 
 
@@ -104,7 +103,7 @@ class TileSource:
     tile: str
     rows: gpd.GeoDataFrame
     periods: Sequence[str]
-    _coordinates: dict[str, Small] = field(default_factory=dict, repr=False)
+    _coordinates: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset, tile: str, periods: Sequence[str]) -> "TileSource":
@@ -135,11 +134,9 @@ class TileSource:
         bands = self.dataset.reader.store(str(row["series_path"])).bands
         coords, at = self._coords(collection), int(row["series_row"])
         return [
-            self._image(collection, series, date, {key: variable.values[at, date] for key, variable in coords.coordinates.items()
-                        if variable.dims[:2] == ("cell", "time")} | {key: variable.values[at, date] for key, variable in coords.data.items()
-                        if variable.dims[:2] == ("cell", "time")}, bands)
+            self._image(collection, series, date, {name: values[at, date] for name, values in coords.items()}, bands)
             for date in range(len(series.time))
-        ]  # fmt: skip
+        ]
 
     def _image(
         self, collection: str, series: Series, date: int, about: dict[str, Any], bands: dict[str, tuple[str, ...]]
@@ -157,10 +154,16 @@ class TileSource:
             int(series.primary[date]), ordered, scl, about,
         )  # fmt: skip
 
-    def _coords(self, collection: str) -> Small:
+    def _coords(self, collection: str) -> dict[str, np.ndarray]:
+        """What the store says of each date of each cell: (cell, time, …) by name."""
         if collection not in self._coordinates:
             with StoreReader(self.folder / "series.zarr.zip") as store:
-                self._coordinates[collection] = store.small(collection)
+                small = store.small(collection)
+            self._coordinates[collection] = {
+                name: variable.values
+                for name, variable in {**small.coordinates, **small.data}.items()
+                if variable.dims[:2] == ("cell", "time")
+            }
         return self._coordinates[collection]
 
     def label_levels(self, label_set: str) -> list[str]:

@@ -55,23 +55,22 @@ def make_export_tile(folder: Path, tile: str, settings: ExportSettings, root: Pa
     layout.check(whole)
     source = TileSource.of(whole.dataset, tile, settings.periods)
     digest = _digest(whole, source, layout.shared(whole, source))
-    if _is_done(root, files, records, digest):
-        # the tables are written anew: Snakemake has taken them away or expects them to be newer
-        done, known = read_table(files), read_table(records)
-        write_table(known, records, {"tile": tile, "digest": digest})
-        write_table(done, files, {"tile": tile, "digest": digest})
-        log.log(SUMMARY, "export %s %s: nothing has changed", settings.layout, tile)
-        return
-    try:
-        with Writing(root, tile) as writing:
-            made = list(layout.write(whole, source, writing)) if len(source) else []
-    except TilewrightError as error:
-        raise TilewrightError(f"export {settings.layout}, tile {tile}: {error}") from error
-    table = writing.files()
-    write_table(pd.DataFrame(made), records, {"tile": tile, "digest": digest})
+    done = _is_done(root, files, records, digest)
+    if done:
+        # the tables are written anew below: Snakemake expects them to be newer
+        table, made = read_table(files), read_table(records)
+    else:
+        try:
+            with Writing(root, tile) as writing:
+                made = pd.DataFrame(list(layout.write(whole, source, writing)) if len(source) else [])
+        except TilewrightError as error:
+            raise TilewrightError(f"export {settings.layout}, tile {tile}: {error}") from error
+        table = writing.files()
+    write_table(made, records, {"tile": tile, "digest": digest})
     write_table(table, files, {"tile": tile, "digest": digest})
     log.log(
-        SUMMARY, "export %s %s: %d cells, %d files, %.1f MB", settings.layout, tile, len(source), len(table), table["bytes"].sum() / 1e6
+        SUMMARY, "export %s %s: %d cells, %d files, %.1f MB%s", settings.layout, tile, len(source), len(table),
+        table["bytes"].sum() / 1e6, "; nothing has changed" if done else "",
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import imagecodecs
 import pandas as pd
 
 from tilewright.errors import TilewrightError
+from tilewright.store.atomic import synchronise
 
 FILE_COLUMNS = ("path", "bytes", "crc32", "cell_id")
 # libdeflate's: of a series it takes a tenth of the time of zlib's
@@ -130,7 +131,7 @@ class Writing:
             shutil.rmtree(self._apart, ignore_errors=True)
 
     def _move(self) -> None:
-        _synchronise([self._apart / path for path, *_ in self._files])
+        _synchronise_all([self._apart / path for path, *_ in self._files])
         folders: set[Path] = set()
         for path, *_ in self._files:
             target = self.root / path
@@ -138,7 +139,7 @@ class Writing:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 folders.add(target.parent)
             os.replace(self._apart / path, target)
-        _synchronise(sorted(folders))
+        _synchronise_all(sorted(folders))
 
     def _failed(self, path: str, error: OSError) -> TilewrightError:
         free = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend the permissions or the disk"
@@ -157,19 +158,11 @@ def crc32_of(path: Path) -> int:
     return found
 
 
-def _synchronise(paths: Sequence[Path]) -> None:
+def _synchronise_all(paths: Sequence[Path]) -> None:
     """Wait until files or folders are on the disk. Raises OSError."""
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
         for first in range(0, len(paths), _BATCH):
-            list(threads.map(_fsync, paths[first : first + _BATCH]))
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            list(threads.map(synchronise, paths[first : first + _BATCH]))
 
 
 def sweep(root: Path, kept: set[str]) -> int:

@@ -24,9 +24,9 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}.part")
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
+def synchronise(path: Path) -> None:
+    """Wait until a file is on the disk; of a folder: until what was renamed in it survives a power cut. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -48,7 +48,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             with part.open("rb+") as handle:
                 os.fsync(handle.fileno())
             os.replace(part, path)
-            _sync_directory(path.parent)
+            synchronise(path.parent)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -84,7 +84,7 @@ def replacing_tree(path: str | Path) -> Iterator[Path]:
         if path.exists():
             os.replace(path, old)
         os.replace(part, path)
-        _sync_directory(path.parent)
+        synchronise(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise TilewrightError(
