@@ -34,7 +34,7 @@ reference: .venv/installed
 
 # Versions and hashes, no addresses.
 lock: .venv/installed
-	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header --quiet --output-file envs/requirements.lock
+	uv pip compile pyproject.toml --extra dev --extra cluster --generate-hashes --universal --python-version 3.11 --no-header --quiet --output-file envs/requirements.lock
 
 # The independent readers of exports that tests run, in a venv of their own: 2 GB, CPU only. Without it those tests are skipped.
 readers: .venv-readers/installed
