@@ -84,6 +84,26 @@ def make_cells(
         TilewrightError: an unknown tile; a raster that cannot be read or does not cover a cell; places that are missing or not those
             that the settings were made for.
     """
+    table, counts = sampled(tile, settings, truth, locations)
+    log.info("tile %s: %s", tile, ", ".join(f"{count} {reason}" for reason, count in counts.items()))
+    metadata = {
+        "tile": tile,
+        "size_m": settings.size_m,
+        "strategy": settings.strategy,
+        "seed": settings.seed,
+        "counts": counts,
+    }
+    write_table(table, output, metadata)
+
+
+def sampled(
+    tile: str, settings: CellsSettings, truth: Path | None = None, locations: Path | None = None
+) -> tuple[gpd.GeoDataFrame, dict[str, int]]:
+    """The tile's cells, and how many there might be and what became of them: as `make_cells` writes them.
+
+    Raises:
+        TilewrightError: see `make_cells`.
+    """
     places = _places(tile, settings, locations) if settings.strategy == "samples" else []
     cells = STRATEGIES[settings.strategy](tile_named(tile), settings, places)
     counts = dict(cells.counts)
@@ -105,16 +125,7 @@ def make_cells(
     order = cells.sample.astype(np.uint64) if settings.strategy == "samples" else lot
     cells = keep(rows := _drawn(lot, order, settings), "not_drawn")
     counts["kept"] = len(cells)
-    log.info("tile %s: %s", tile, ", ".join(f"{count} {reason}" for reason, count in counts.items()))
-    table = _table(cells, _rank(order[rows]), {each.sample: each for each in places}, settings)
-    metadata = {
-        "tile": tile,
-        "size_m": settings.size_m,
-        "strategy": settings.strategy,
-        "seed": settings.seed,
-        "counts": counts,
-    }
-    write_table(table, output, metadata)
+    return _table(cells, _rank(order[rows]), {each.sample: each for each in places}, settings), counts
 
 
 def _places(tile: str, settings: CellsSettings, locations: Path | None) -> list[Sample]:

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,16 @@ def make_locations(settings: LocationsSettings, output: Path) -> None:
 
     Raises:
         TilewrightError: a table of cities that cannot be used; no location in any tile.
+    """
+    rows, metadata = sampled(settings)
+    write_locations(rows, output, metadata)
+
+
+def sampled(settings: LocationsSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The locations and what is said of them: as `make_locations` writes them.
+
+    Raises:
+        TilewrightError: see `make_locations`.
     """
     cities = settings.cities
     table = most_populous(cities.table, cities.most_populous)
@@ -61,4 +72,4 @@ def make_locations(settings: LocationsSettings, output: Path) -> None:
         "seed": settings.seed, "size_m": settings.size_m, "wanted": cities.locations, "cities": len(table),
         "rule_m": rule_m(cities.overlap, settings.size_m), "counts": counts, "source": table.source,
     }  # fmt: skip
-    write_locations(rows, output, metadata)
+    return rows, metadata
