@@ -1,7 +1,5 @@
 """What every export has beside its layout's own files: table of the samples, data card, Croissant metadata, STAC collection."""
 
-import json
-
 import pandas as pd
 
 from tilewright.exports.card import data_card
@@ -10,6 +8,7 @@ from tilewright.exports.protocol import Layout, Whole
 from tilewright.exports.samples import SAMPLES, parquet_bytes, samples_table
 from tilewright.exports.stac import export_collection
 from tilewright.exports.writing import Writing
+from tilewright.store.seal import json_text
 
 
 def write_documents(
@@ -26,9 +25,5 @@ def write_documents(
     writing.put("README.md", data_card(whole, layout, records, files, config_text).encode())
     # the files of the whole export, which Croissant names with their digests, are there by now
     document = croissant(whole, layout, records, files, writing)
-    writing.put("croissant.json", _json(document))
-    writing.put("collection.json", _json(export_collection(whole, layout, records, files)))
-
-
-def _json(document: object) -> bytes:
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    writing.put("croissant.json", json_text(document, indent=1))
+    writing.put("collection.json", json_text(export_collection(whole, layout, records, files), indent=1))

@@ -1,11 +1,10 @@
 """What reading cost: counted while it happens, written beside the store, summed up in the report."""
 
-import json
 import threading
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from tilewright.store import replacing
+from tilewright.store.seal import write_json
 
 
 @dataclass
@@ -51,5 +50,4 @@ class Traffic:
 
     def write(self, path: Path, **about: str | int) -> None:
         """Write the counts, and `about`, as JSON; beside a store, since two runs that make the same bytes may differ here."""
-        with replacing(path) as part:
-            part.write_text(json.dumps({**about, **self.counts()}, indent=1) + "\n")
+        write_json(path, {**about, **self.counts()}, indent=1)

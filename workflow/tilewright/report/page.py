@@ -12,7 +12,7 @@ from tilewright.report.facts import read_facts
 from tilewright.report.plots import all_plots
 from tilewright.report.samples import make_samples
 from tilewright.report.traffic import traffic
-from tilewright.store import replacing
+from tilewright.store.seal import write_page
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,5 @@ def make_report(dataset: Path, config_text: str, output: Path) -> None:
         label_sources=tables.label_sources(facts), absent=tables.absent(facts), traffic=traffic(dataset, set(facts.index["tile"]), facts.statistics["periods"]), versions=tables.versions(),
         config_text=config_text, split_colours=SPLIT_COLOURS, none_colour=NONE_COLOUR, unknown_colour=UNKNOWN_COLOUR,
     )  # fmt: skip
-    with replacing(output) as part:
-        part.write_text(page, encoding="utf-8")
+    write_page(output, page)
     log.info("report: %.1f MB", len(page) / 1e6)

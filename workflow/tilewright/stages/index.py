@@ -1,7 +1,6 @@
 """index: all zones as one table with splits, the dataset's statistics, and its STAC collection."""
 
 import dataclasses
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +21,8 @@ from tilewright.splits import NO_SPLIT, audit, split
 from tilewright.splits.years import split_dates
 from tilewright.stages.zone import INTERNAL
 from tilewright.statistics import dataset_statistics, summed
-from tilewright.store import read_table, replacing, table_metadata, write_table
+from tilewright.store import read_table, table_metadata, write_table
+from tilewright.store.seal import write_json
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
     figures["accept"] = {
         "complete_asked": asked.complete, "periods": asked.periods, "number": asked.number, **found.figures,
     }  # fmt: skip
-    _write_json(statistics, figures)
+    write_json(statistics, figures, indent=1, sort_keys=True)
     public = gpd.GeoDataFrame(
         rows[[name for name in rows if not name.startswith(INTERNAL)]], geometry="geometry", crs=4326
     )
@@ -68,7 +68,7 @@ def make_index(zones: Sequence[Path], settings: IndexSettings, index: Path, stat
         "periods": sorted(figures["periods"]),
     }  # fmt: skip
     write_table(public, index, described)
-    _write_json(collection, _collection(public, described, figures["companions"]))
+    write_json(collection, _collection(public, described, figures["companions"]), indent=1, sort_keys=True)
     if len(rows) and not figures["patches"]:
         log.warning(
             "no cell has imagery: see selection.parquet of the tiles' periods, or the report, for what was refused and why"
@@ -112,11 +112,6 @@ def _split(rows: gpd.GeoDataFrame, settings: IndexSettings, collections: list[st
     return {
         **dataclasses.asdict(outcome), "asked": settings.split.by, "shares": settings.split.shares.model_dump(), "audit": found,
     }  # fmt: skip
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    with replacing(path) as part:
-        part.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _collection(

@@ -7,6 +7,7 @@ import json
 import mmap
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, get_args
@@ -22,9 +23,8 @@ import shapely
 from tilewright.config.label_sets import Kind
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box
-from tilewright.store.atomic import replacing
 from tilewright.store.batch import Batch
-from tilewright.store.table import table_metadata
+from tilewright.store.table import parquet_writer, table_metadata
 
 FORMAT: Final = "tilewright-features-1"
 SOURCE_TYPES: Final = ("node", "relation", "row", "sea", "way")  # in the order of texts, so that numbers sort alike
@@ -106,7 +106,7 @@ class FeatureWriter:
         self._refuse_twins(rows)
         order = rows.order()
         schema = _with_metadata(_SCHEMA, rows.bounds, rows.geometry_type, metadata)
-        with replacing(self._path) as path, _writer(path, schema) as writer, _Spooled(self._scratch) as spooled:
+        with _writer(self._path, schema) as writer, _Spooled(self._scratch) as spooled:
             for start in range(0, len(order), ROW_GROUP):
                 at = order[start : start + ROW_GROUP]
                 group = rows.taken(at).table(*spooled.take(part_of[at], row_of[at]), schema)
@@ -235,7 +235,7 @@ def write_arrow(tables: Mapping[str, pa.Table], path: str | Path, metadata: Mapp
     bounds = np.column_stack([pc.struct_field(whole["bbox"], name).to_numpy() for name in _CORNERS])
     geometry_type = shapely.get_type_id(shapely.from_wkb(whole["geometry"].to_numpy()))
     schema = _with_metadata(schema, bounds, geometry_type, metadata)
-    with replacing(path) as part, _writer(part, schema) as writer:
+    with _writer(path, schema) as writer:
         writer.write_table(whole.cast(schema), row_group_size=ROW_GROUP)
 
 
@@ -245,9 +245,9 @@ def _codes(texts: Sequence[str], known: Sequence[str]) -> np.ndarray:
     return found.to_numpy(zero_copy_only=False).astype(np.int8)
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def _writer(path: str | Path, schema: pa.Schema) -> AbstractContextManager[pq.ParquetWriter]:
     texts = [name for name in ("label_set", "source_type", "kind", "tags") if name in schema.names]
-    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts)
+    return parquet_writer(path, schema, use_dictionary=texts)
 
 
 def _with_metadata(

@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tilewright.errors import TilewrightError
 from tilewright.store.atomic import replacing
+from tilewright.store.seal import BLANK, KEY, seal
 
 _KEY = b"tilewright"
 
@@ -32,8 +35,18 @@ def write_table(table: pd.DataFrame, path: str | Path, metadata: dict[str, Any],
     document = json.dumps(metadata, sort_keys=True, separators=(",", ":")).encode()
     kept = {key: value for key, value in (arrow.schema.metadata or {}).items() if key != b"pandas"}
     arrow = arrow.replace_schema_metadata({**kept, _KEY: document})
+    with parquet_writer(path, arrow.schema) as writer:
+        writer.write_table(arrow, row_group_size=row_group)
+
+
+@contextmanager
+def parquet_writer(path: str | Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+    """Write a Parquet file, whole and sealed when the block ends well; `options` go to pyarrow."""
     with replacing(path) as part:
-        pq.write_table(arrow, part, compression="zstd", row_group_size=row_group)
+        with pq.ParquetWriter(part, schema, compression="zstd", **options) as writer:
+            yield writer
+            writer.add_key_value_metadata({KEY: BLANK})
+        seal(part)
 
 
 def read_table(path: str | Path, **options: Any) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from typing import IO, Any, NamedTuple, Self
 
 import imagecodecs
 
+from tilewright.store.seal import BLANK, KEY, is_sealed, sealed
+
 # libdeflate's: 3 µs for a series of 236 kB where zlib's takes 43
 _crc32: Any = imagecodecs.deflate_crc32
 
@@ -36,6 +38,7 @@ _MARK16, _MARK32 = 0xFFFF, 0xFFFFFFFF  # "look into the zip64 record"
 _LARGE = (1 << 31) - 1  # as zipfile: above it zip64 is used, since old readers take 32 bits for signed
 # The end record has a comment of up to 65,535 bytes; the rest of the tail holds whole directories of small zips.
 _TAIL = 1 << 17
+_TOGETHER = 1 << 22  # bytes of neighbouring entries that a check reads at a time
 
 Read = Callable[[int, int], bytes]
 """(start, length) -> those bytes, fewer where the zip ends."""
@@ -100,12 +103,9 @@ class StoredZipWriter:
         crc = _crc32(data)
         large = size > _LARGE
         noted = _MARK32 if large else size
-        extra = struct.pack("<2H2Q", _ZIP64, 16, size, size) if large else b""
-        local = _LOCAL.pack(
-            b"PK\3\4", 45 if large else 20, flags, 0, 0, _DATE, crc, noted, noted, len(coded), len(extra)
-        )
-        for part in (local, coded, extra, data):
-            self._file.write(part)
+        head = _head(coded, size, crc)
+        self._file.write(head)
+        self._file.write(data)
         wide = ([size, size] if large else []) + ([self._at] if self._at > _LARGE else [])
         extra = struct.pack(f"<2H{len(wide)}Q", _ZIP64, 8 * len(wide), *wide) if wide else b""
         version = 45 if wide else 20
@@ -116,21 +116,66 @@ class StoredZipWriter:
         self._directory += coded
         self._directory += extra
         self._count += 1
-        self._at += len(local) + len(coded) + (20 if large else 0) + size
+        self._at += len(head) + size
 
     def close(self) -> None:
-        """Write the directory; the zip is then whole."""
+        """Write the directory, with a seal as the zip's comment; the zip is then whole."""
         count, size, start = self._count, len(self._directory), self._at
-        self._file.write(self._directory)
+        closing = self._directory
         if count > _MARK16 or start > _LARGE or size > _LARGE:
-            self._file.write(_END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start))
-            self._file.write(_LOCATOR.pack(b"PK\6\7", 0, start + size, 1))
+            closing += _END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
+            closing += _LOCATOR.pack(b"PK\6\7", 0, start + size, 1)
         count, size, start = min(count, _MARK16), min(size, _MARK32), min(start, _MARK32)
-        self._file.write(_END.pack(b"PK\5\6", 0, 0, count, count, size, start, 0))
+        blank = f"{KEY} {BLANK}".encode()
+        closing += _END.pack(b"PK\5\6", 0, 0, count, count, size, start, len(blank)) + blank
+        self._file.write(sealed(closing))
         if self._owned:
             self._file.close()
         else:
             self._file.flush()
+
+
+def _head(coded: bytes, size: int, crc: int) -> bytes:
+    """What stands before the data of the entry of that name."""
+    large = size > _LARGE
+    noted = _MARK32 if large else size
+    extra = struct.pack("<2H2Q", _ZIP64, 16, size, size) if large else b""
+    local = _LOCAL.pack(
+        b"PK\3\4", 45 if large else 20, 0 if coded.isascii() else _UTF8, 0, 0, _DATE, crc, noted, noted, len(coded), len(extra)
+    )  # fmt: skip
+    return local + coded + extra
+
+
+def damage_of_zip(size: int, read: Read) -> str:
+    """What is wrong with a zip that `StoredZipWriter` wrote; "" where nothing is. Every byte is read, once.
+
+    The seal is of the directory and what follows it; the directory tells all that stands before each entry's data, and the data's CRC-32.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    try:
+        index = ZipIndex.read(size, read)
+    except DamagedZipError as error:
+        return str(error)
+    entries = [(name, index[name]) for name in index]
+    heads = [_head(name.encode(), entry.size, entry.crc) for name, entry in entries]
+    end = entries[-1][1].start + len(heads[-1]) + entries[-1][1].size if entries else 0
+    closing = read(end, size - end)
+    if not is_sealed(closing):
+        return "its directory is not what its seal is of, or has no seal"
+    spoiled, at, held, held_at = [], 0, b"", 0
+    for (name, entry), head in zip(entries, heads, strict=True):
+        whole = len(head) + entry.size
+        if entry.start != at:
+            return f"{name} is not where the entry before it ends"
+        if at + whole > held_at + len(held):
+            held, held_at = read(at, max(whole, min(_TOGETHER, end - at))), at
+        found = memoryview(held)[at - held_at :][:whole]
+        if found[: len(head)] != head or len(found) != whole or _crc32(found[len(head) :]) != entry.crc:
+            spoiled.append(name)
+        at += whole
+    return f"{len(spoiled)} of {len(entries)} entries damaged, the first {spoiled[0]}" if spoiled else ""
 
 
 class Entry(NamedTuple):

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tilewright.errors import TilewrightError
 from tilewright.store import replacing, table_metadata
 from tilewright.store.features import KINDS
+from tilewright.store.seal import beside, write_page
 from tilewright.vector.ontology import Matcher, NoneRule, Ontology, Rule
 from tilewright.vector.ontology_file import load_ontology
 from tilewright.vector.tags import LABEL_KEYS
@@ -118,10 +119,10 @@ def write_legend(ontology: Path, features: Sequence[Path], label_set: str | None
         fallen=[row for row in ranked if row.fell.objects], label_set=label_set,
         labelled=[row for row in ranked if not row.fell.objects], files=len(features),
     )  # fmt: skip
-    with replacing(output) as part:
-        part.write_text(page, encoding="utf-8")
+    table = _csv(ranked).encode()
     with replacing(output.with_suffix(".csv")) as part:
-        part.write_text(_csv(ranked), encoding="utf-8")
+        part.write_bytes(table)
+    write_page(output, page + beside(output.with_suffix(".csv").name, table))
     log.info(
         "legend: %d tags, %d of them with objects that no rule fits",
         len(ranked),
