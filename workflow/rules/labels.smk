@@ -33,6 +33,7 @@ if DATASET.label_sets:
                 f"{LOGS}/ask/{{tile}}-{{source}}.log",
             benchmark:
                 f"{BENCHMARKS}/ask/{{tile}}-{{source}}.tsv"
+            localrule: True
             conda:
                 ENVIRONMENT
             resources:

@@ -45,6 +45,7 @@ if DATASET.config.aoi.cities:
             "python -m tilewright --log {log} locations --settings {params.settings:q} --output {output}"
 
 
+# Of light rules: on a cluster they run where Snakemake runs, since a submission starts Snakemake twice, which costs more.
 rule cells:
     input:
         rasters=DATASET.cell_rasters,
@@ -56,6 +57,7 @@ rule cells:
         f"{LOGS}/cells/{{tile}}.log",
     benchmark:
         f"{BENCHMARKS}/cells/{{tile}}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -79,8 +81,12 @@ rule search:
         f"{LOGS}/search/{{tile}}-{{period}}.log",
     benchmark:
         f"{BENCHMARKS}/search/{{tile}}-{{period}}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        # counts only where a run sets a limit: --resources searches=8, as the profiles of clusters do
+        searches=1,
     params:
         settings=settings_of("search"),
         access=access,
@@ -101,8 +107,12 @@ rule search_companions:
         f"{LOGS}/search_companions/{{tile}}-{{period}}.log",
     benchmark:
         f"{BENCHMARKS}/search_companions/{{tile}}-{{period}}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        # counts only where a run sets a limit: --resources searches=8, as the profiles of clusters do
+        searches=1,
     params:
         settings=settings_of("search_companions"),
         access=access,
