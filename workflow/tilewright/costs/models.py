@@ -6,8 +6,6 @@ from typing import Final
 from tilewright.costs.work import Cost, Work
 from tilewright.errors import TilewrightError
 
-_MB: Final = 1e6
-
 
 def _light(cpu_s: float, mem_mb: float, row_kb: float) -> Callable[[Work], Cost]:
     """A stage that makes a table of the cells and little else."""
@@ -40,19 +38,16 @@ def _mask(work: Work) -> Cost:
 
 
 def _crop(work: Work) -> Cost:
-    pieces = work.cells * (work.dates * work.layers + work.companion_dates * work.companion_layers)
-    pixels_mb = work.cells * (work.dates * work.patch_bytes + work.companion_dates * work.companion_bytes) / _MB
-    output = 0.05 + 0.6 * pixels_mb
+    output = 0.05 + 0.6 * work.pixels_mb
     read_mb = work.read_mb + work.jp2_mb + work.radar_mb
-    cpu_s = 2.5 + 0.006 * work.read_mb + 0.06 * work.jp2_mb + 0.1 * work.radar_mb + 0.01 * pixels_mb
-    return Cost(cpu_s, 450 + 100e-6 * pieces, 3 * output, output, 0.6 * read_mb, read_mb / 4)
+    cpu_s = 2.5 + 0.006 * work.read_mb + 0.06 * work.jp2_mb + 0.1 * work.radar_mb + 0.01 * work.pixels_mb
+    return Cost(cpu_s, 450 + 100e-6 * work.pieces, 3 * output, output, 0.6 * read_mb, read_mb / 4)
 
 
 def _group(work: Work) -> Cost:
-    pixels_mb = work.cells * (work.dates * work.patch_bytes + work.companion_dates * work.companion_bytes) / _MB
-    of_cell_mb = pixels_mb / max(1, work.cells)
-    output = 0.05 + 0.6 * pixels_mb
-    return Cost(2.0 + 0.02 * pixels_mb, 250 + 10 * of_cell_mb, output, output)
+    of_cell_mb = work.pixels_mb / max(1, work.cells)
+    output = 0.05 + 0.6 * work.pixels_mb
+    return Cost(2.0 + 0.02 * work.pixels_mb, 250 + 10 * of_cell_mb, output, output)
 
 
 def _source(work: Work) -> Cost:
@@ -77,9 +72,8 @@ def _ask(work: Work) -> Cost:
 
 
 def _labels(work: Work) -> Cost:
-    pixels_mb = work.cells * work.label_bytes / _MB
-    output = 0.05 + 0.1 * pixels_mb
-    return Cost(2.5 + 60e-6 * work.features + 0.01 * pixels_mb, 350 + 2e-3 * work.features, output, output)
+    output = 0.05 + 0.1 * work.label_mb
+    return Cost(2.5 + 60e-6 * work.features + 0.01 * work.label_mb, 350 + 2e-3 * work.features, output, output)
 
 
 def _gathered(cpu_s: float, cell_ms: float, mem_mb: float, cell_kb: float, disk_kb: float) -> Callable[[Work], Cost]:
@@ -95,8 +89,7 @@ def _gathered(cpu_s: float, cell_ms: float, mem_mb: float, cell_kb: float, disk_
 
 
 def _export_tile(work: Work) -> Cost:
-    pixels_mb = work.cells * (work.dates * work.patch_bytes + work.companion_dates * work.companion_bytes) / _MB
-    return Cost(3.0 + 0.03 * pixels_mb, 350, 2 * pixels_mb, pixels_mb)
+    return Cost(3.0 + 0.03 * work.pixels_mb, 350, 2 * work.pixels_mb, work.pixels_mb)
 
 
 def _simulate(work: Work) -> Cost:

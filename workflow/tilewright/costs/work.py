@@ -17,17 +17,14 @@ class Work:
         scenes: of search: items in the answer; of search_companions: likewise, all companions together; of mask: acquisitions that are
             counted; of crop: acquisitions that the choice looks at (all that mask counted).
         companions: companion items that crop looks at.
-        dates: dates of one cell: of crop those of its period, of all others those of all periods.
-        companion_dates: the same of all companion collections together.
-        layers: arrays that one date of a cell has (its bands and SCL).
-        companion_layers: arrays that one date of each companion has, on average over the companions' dates.
-        patch_bytes: bytes of one date of a cell, all its layers, not packed.
-        companion_bytes: bytes of one companion date of a cell, on average over the companions' dates.
+        pieces: arrays of one band of one cell on one date that the job writes or reads, SCL and companions included: of crop those of its
+            period, of all others those of all periods.
+        pixels_mb: MB of these pieces, not packed.
         read_mb: MB of pixels that mask or crop unpacks from tiled TIFFs, each internal block counted as often as it is read.
         jp2_mb: the same from JPEG 2000 (Level-1C).
         radar_mb: the same from Sentinel-1 in radar geometry.
         label_sets: label sets of the dataset.
-        label_bytes: bytes of one cell's label arrays, all sets, not packed.
+        label_mb: MB of the cells' label arrays, all sets, not packed.
         features: features of the label sources in the job's tiles (of source: in the file).
         source_mb: MB of the file that a label source is read from.
         layout: of export_tile and export: which.
@@ -39,17 +36,13 @@ class Work:
     periods: int = 1
     scenes: float = 0
     companions: float = 0
-    dates: float = 0
-    companion_dates: float = 0
-    layers: int = 0
-    companion_layers: float = 0
-    patch_bytes: int = 0
-    companion_bytes: float = 0
+    pieces: float = 0
+    pixels_mb: float = 0
     read_mb: float = 0
     jp2_mb: float = 0
     radar_mb: float = 0
     label_sets: int = 0
-    label_bytes: int = 0
+    label_mb: float = 0
     features: float = 0
     source_mb: float = 0
     layout: str = ""
