@@ -3,16 +3,29 @@
 #     snakemake --cores 32                                            the dataset of config/config.yaml
 #     snakemake --cores 4 results/demo/tiles/32TQM/series.zarr.zip    one tile
 #     snakemake --cores 32 --configfile my.yaml                       another dataset
+import os
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.20")
 
-# A config given by --configfile stands alone: merged into the default, its lists would replace and its maps would mix.
-if not workflow.overwrite_configfiles:
+# Not workflow.basedir: where another workflow imports this one, that is the other's folder.
+if not isinstance(workflow.current_basedir, os.PathLike):
+    raise WorkflowError("tilewright's rules run the library beside them: clone it, and give its Snakefile's path")
+ROOT = Path(workflow.current_basedir)
+IMPORTED = not workflow.modifier.is_main_snakefile()
 
-    configfile: Path("config/config.yaml") if Path("config/config.yaml").is_file() else Path(workflow.basedir) / "config/config.yaml"
+# A config given by --configfile stands alone: merged into the default, its lists would replace and its maps would mix.
+# A workflow that imports this one gives the whole config in its `module`.
+if not IMPORTED and not workflow.overwrite_configfiles:
+
+    configfile: Path("config/config.yaml") if Path("config/config.yaml").is_file() else ROOT / "config/config.yaml"
+
+
+# For --sdm apptainer: made of envs/tilewright.def, as docs/environments.md says.
+container: str(ROOT / "envs/tilewright.sif")
 
 
 include: "workflow/rules/common.smk"
@@ -24,7 +37,7 @@ include: "workflow/rules/export.smk"
 
 
 rule all:
-    default_target: True
+    default_target: not IMPORTED
     input:
         index=f"{RESULTS}/index.parquet",
         statistics=f"{RESULTS}/statistics.json",

@@ -1,10 +1,8 @@
 """The documents that are made from the code say what the code says."""
 
 import json
-import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tilewright.config.load import load_config, load_providers, ontology_path
@@ -44,34 +42,3 @@ def test_every_provider_is_whole(root: Path):
     for path in sorted((root / "config/providers").glob("*.yaml")):
         mapping = yaml.safe_load((root / "config/config.yaml").read_text()) | {"provider": path.stem}
         assert load_providers(load_config(mapping), root)["s2_l2a"].collections, path
-
-
-def locked(root: Path) -> dict[str, str]:
-    """Versions in the lock for Python 3.11, by name."""
-    found = {}
-    for line in (root / "envs/requirements.lock").read_text().splitlines():
-        if "==" in line and not line.startswith((" ", "#")) and "python_full_version >= '3.12'" not in line:
-            name, version = line.split(" ")[0].split("==")
-            found[name] = version
-    return found
-
-
-def test_the_conda_environment_agrees_with_the_lock(root: Path):
-    conda = {"dask-core": "dask", "pyosmium": "osmium", "matplotlib-base": "matplotlib"}
-    packages = yaml.safe_load((root / "envs/environment.yaml").read_text())["dependencies"]
-    drivers = [each for each in packages if each.startswith("libgdal-")]  # GDAL's, in wheels a part of rasterio
-    pinned = dict(each.split("=") for each in packages if not each.startswith("python=") and each not in drivers)
-    lock = locked(root)
-    assert {conda.get(name, name): version for name, version in pinned.items()} == {
-        name: lock[name] for name in (conda.get(each, each) for each in pinned)
-    }
-    wanted = {
-        each.split(">")[0].split("=")[0]
-        for each in tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
-    }
-    assert wanted - {"snakemake"} == {conda.get(name, name) for name in pinned}
-
-
-@pytest.mark.parametrize("file", ["envs/requirements.lock", "envs/environment.yaml"])
-def test_no_download_address_is_recorded(root: Path, file: str):
-    assert "://" not in (root / file).read_text()

@@ -10,10 +10,11 @@ from tilewright.config.load import with_last_area
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
 
-GIVEN = [*map(load_configfile, workflow.overwrite_configfiles), workflow.config_settings.config]
+# What was merged into the config: nothing where an importing workflow gives it.
+GIVEN = [] if IMPORTED else [*map(load_configfile, workflow.overwrite_configfiles), workflow.config_settings.config]
 
 try:
-    DATASET = DatasetConfig.load(with_last_area(config, GIVEN), Path(workflow.basedir))
+    DATASET = DatasetConfig.load(with_last_area(config, GIVEN), ROOT)
 except TilewrightError as error:
     # "from None": the user's mistake needs one message, not our stack
     raise WorkflowError(str(error)) from None
@@ -26,9 +27,12 @@ LOGS = f"logs/{DATASET.name}"
 BENCHMARKS = f"benchmarks/results/jobs/{DATASET.name}"
 ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
 
-# The library runs from here in whatever environment a rule gets, which need only hold its dependencies.
-LIBRARY = shlex.quote(str(Path(workflow.basedir) / "workflow")).replace("{", "{{").replace("}", "}}")
-shell.prefix(f"export PYTHONPATH={LIBRARY}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+# The library runs from here in whatever environment a rule gets, which need only hold its dependencies. Not by
+# shell.prefix(), of which there is one for all: an importing workflow's own would take its place.
+LIBRARY = str(ROOT / "workflow")
+PYTHONPATH = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+if LIBRARY not in PYTHONPATH:
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, *PYTHONPATH])))
 
 
 def catalogs(*collections):
