@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tilewright.errors import TilewrightError
+from tilewright.operations.commands import add_commands
 from tilewright.progress import SUMMARY
 
-Command = Callable[[argparse.Namespace], None]
+Command = Callable[[argparse.Namespace], int | None]
+"""Its exit code, where that is not 0."""
 
 
 def _cells(args: argparse.Namespace) -> None:
@@ -130,7 +132,7 @@ def _index(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     from tilewright.report import make_report
 
-    make_report(args.dataset, args.config_text, args.output)
+    make_report(args.dataset, args.config_text, args.output, args.runs)
 
 
 def _export_tile(args: argparse.Namespace) -> None:
@@ -145,7 +147,8 @@ def _export(args: argparse.Namespace) -> None:
     from tilewright.config.settings import ExportSettings, parsed
     from tilewright.exports import make_export
 
-    make_export(args.dataset, parsed(ExportSettings, args.settings), args.tables, args.root, args.config_text)
+    settings = parsed(ExportSettings, args.settings)
+    make_export(args.dataset, settings, args.tables, args.root, args.config_text, args.locations)
 
 
 def _simulate(args: argparse.Namespace) -> None:
@@ -233,7 +236,9 @@ def _parser() -> argparse.ArgumentParser:
         "index", _index, "merge the zones: index.parquet, splits, statistics", ["output", "statistics", "collection"]
     )
     index.add_argument("--zones", type=Path, nargs="+", required=True)
-    report = command("report", _report, "one page about a dataset: report.html", ["dataset", "output"], settings=False)
+    report = command("report", _report, "one page about a dataset: report.html", ["output"], settings=False)
+    report.add_argument("--dataset", required=True, help="its folder, or its URL")
+    report.add_argument("--runs", type=Path, help="the folder of *.traffic.json, where that is not the dataset's")
     report.add_argument("--config-text", required=True, help="the config, as the page shows it")
     about = "a tile's accepted cells in another dataset's layout"
     tile = command("export_tile", _export_tile, about, ["dataset", "root", "files", "records"])
@@ -241,10 +246,12 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "the files of a whole export, after all its tiles", ["dataset", "root"])
     export.add_argument("--tables", type=Path, nargs="+", required=True, help="the folders of the tiles' tables")
     export.add_argument("--config-text", required=True, help="the config, as the data card shows it")
+    export.add_argument("--locations", type=Path, help="locations around cities, where they are not in the dataset's folder")
     about = "every scene that a dataset found, as one stac-geoparquet that can be its provider elsewhere"
     command("freeze", _freeze, about, ["dataset", "output"], settings=False)
     about = "write the config reference and the JSON schemas of ontologies and providers into the folder config"
     command("reference", _reference, about, ["folder"], settings=False)
+    add_commands(commands)
     return parser
 
 
@@ -270,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     _set_up_log(args.log)
     try:
-        args.run(args)
+        code = args.run(args)
     except TilewrightError as error:
         # one line, whatever a library's message within it holds
         logging.error("error: %s", " ".join(str(error).split()))
@@ -284,4 +291,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
             place, error.strerror,
         )  # fmt: skip
         return 1
-    return 0
+    return int(code or 0)

@@ -1,0 +1,194 @@
+"""verify: reads every file of a dataset, names what is damaged or lost, and clears the way for Snakemake to make it again."""
+
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tilewright.errors import TilewrightError
+from tilewright.operations import checks, places
+from tilewright.operations.shape import Shape, config_at, folder_of, shape_of
+from tilewright.operations.survey import Survey, survey
+
+DAMAGED: Final = "damaged"
+MISSING: Final = "missing"
+LEFTOVER: Final = "half-written"
+UNKNOWN: Final = "not of the workflow"  # told, but nobody's fault
+
+_BATCH: Final = 256  # files that are handed to the threads at a time
+
+
+class Check(NamedTuple):
+    """One file that is to be read: `path` and `told_by` as in `Finding`; `damage` reads it and says what is wrong."""
+
+    path: str
+    place: Path
+    damage: Callable[[], str]
+    told_by: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        kind: one of the words above.
+        path: relative to the dataset's folder.
+        why: what is wrong with the file; "" where `kind` says it all.
+        told_by: of a file of an export, the table that tells of it, whose absence has it made again; "" of others.
+    """
+
+    kind: str
+    path: str
+    why: str = ""
+    told_by: str = ""
+
+
+@dataclass
+class Verified:
+    """What was found.
+
+    Attributes:
+        files, bytes: that were read.
+        cells: of the index, whose arrays are in a store that is damaged or missing.
+        removed: what was removed, beside what is damaged or half-written also what leads Snakemake to the lost files.
+    """
+
+    findings: list[Finding]
+    files: int = 0
+    bytes: int = 0
+    cells: int = 0
+    removed: list[str] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[str]:
+        """Paths of files that must be made again."""
+        return [each.path for each in self.findings if each.kind in (DAMAGED, MISSING)]
+
+    @property
+    def sound(self) -> bool:
+        """Whether all is as it should be."""
+        return all(each.kind == UNKNOWN for each in self.findings)
+
+
+def verify(
+    folder: Path, tiles: Collection[str] = (), configfile: Path | None = None, delete: bool = False, threads: int = 2,
+    without_patches: bool = False,
+) -> Verified:  # fmt: skip
+    """Check every file of a dataset.
+
+    Args:
+        folder: the dataset's, results/<dataset>.
+        tiles: those to look at, and at nothing of the whole dataset; none: at everything.
+        configfile: the dataset's, where it is not config/config.yaml.
+        delete: remove what is damaged or half-written, and what keeps Snakemake from seeing what is lost: the next run makes it again.
+        threads: files read at a time.
+        without_patches: patches were deleted on purpose and are not missed. Where no tile has any, that goes without saying.
+
+    Raises:
+        TilewrightError: where the folder is no dataset, or a run is at work in it and files are to be removed.
+    """
+    folder = folder_of(folder)
+    if delete:
+        _refuse_at_work(folder)
+    shape = shape_of(folder, config_at(configfile, folder.absolute().name))
+    there = survey(folder, tiles)
+    found = Verified([Finding(LEFTOVER, path) for path in there.leftovers])
+    found.findings += [Finding(UNKNOWN, path) for path in there.unknown]
+    for check, size, damage in _run(_checks(folder, there, tiles), threads):
+        found.files, found.bytes = found.files + 1, found.bytes + size
+        if damage == checks.GONE:
+            found.findings.append(Finding(MISSING, check.path, told_by=check.told_by))
+        elif damage:
+            found.findings.append(Finding(DAMAGED, check.path, damage, check.told_by))
+    patches = not without_patches and any(path.endswith(f"/{places.PATCHES}") for path in there.files)
+    found.findings += [Finding(MISSING, path) for path in _lost(there, shape, tiles, patches)]
+    found.findings.sort(key=lambda each: (each.kind, each.path))
+    found.cells = _cells_in(folder, {path for path in found.lost if path.endswith((places.SERIES, places.LABELS))})
+    if delete:
+        found.removed = _remove(folder, there, found)
+    return found
+
+
+def _refuse_at_work(folder: Path) -> None:
+    locks = folder.absolute().parents[1] / ".snakemake" / "locks"
+    if locks.is_dir() and any(locks.iterdir()):
+        raise TilewrightError(
+            f"{folder}: a run is at work here, or was killed, so that nothing is removed: wait for it, or say snakemake --unlock, then again"
+        )
+
+
+def _checks(folder: Path, there: Survey, tiles: Collection[str]) -> Iterator[Check]:
+    for name in there.files:
+        yield Check(name, folder / name, partial(checks.damage_of, folder / name))
+    for layout in sorted(there.exports):
+        root = f"{places.EXPORTS}/{layout}"
+        for tables in sorted((folder / f"{root}{places.TABLES}").glob("*")):
+            if not tiles or tables.name in tiles:
+                told_by = f"{root}{places.TABLES}/{tables.name}/files.parquet"
+                for name, size, crc32 in checks.files_of_tile(tables):
+                    place = folder / root / name
+                    yield Check(f"{root}/{name}", place, partial(checks.damage_of_listed, place, size, crc32), told_by)
+        if not tiles:
+            for name, damage in checks.documents_of(folder / root):
+                yield Check(f"{root}/{name}", folder / root / name, damage)
+
+
+def _run(pending: Iterable[Check], threads: int) -> Iterator[tuple[Check, int, str]]:
+    """(check, bytes of the file, what is wrong with it) of each, in order."""
+    rest = iter(pending)
+    with ThreadPoolExecutor(threads) as pool:
+        while batch := list(islice(rest, _BATCH)):
+            for check, damage in zip(batch, pool.map(lambda each: each.damage(), batch), strict=True):
+                yield check, 0 if damage == checks.GONE else check.place.stat().st_size, damage
+
+
+def _lost(there: Survey, shape: Shape, tiles: Collection[str], patches: bool) -> Iterator[str]:
+    """Files that are not there, and that others that are were made of.
+
+    Args:
+        patches: patch stores are missed.
+    """
+    for tile in sorted(set(tiles) or {*there.tiles, *shape.tiles}):
+        names = there.tiles.get(tile, set())
+        for name in sorted(places.needed_by(names, shape, tile) - names):
+            if patches or not name.endswith(places.PATCHES):
+                yield f"{places.TILES}/{tile}/{name}"
+    if not tiles:
+        yield from sorted(places.needed_by_index(shape) - set(there.files))
+
+
+def _cells_in(folder: Path, stores: set[str]) -> int:
+    """How many cells of the index have arrays in one of `stores`."""
+    from tilewright.store.table import read_table
+
+    if not stores:
+        return 0
+    try:
+        index = read_table(folder / places.INDEX, columns=["tile"])
+    except TilewrightError:
+        return 0
+    return int(index["tile"].isin({path.split("/")[1] for path in stores}).sum())
+
+
+def _remove(folder: Path, there: Survey, found: Verified) -> list[str]:
+    """Remove what is damaged or half-written, and what leads Snakemake to what is lost; what was removed."""
+    sources_of = [tile for tile, names in there.tiles.items() if places.FEATURES in names]
+    doomed = {each.path for each in found.findings if each.kind in (DAMAGED, LEFTOVER)}
+    doomed |= {each.told_by for each in found.findings if each.told_by}
+    doomed |= {path for lost in found.lost for path in places.leading_to(lost, sources_of)}
+    removed = []
+    for name in sorted(doomed):
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+        else:
+            continue
+        removed.append(name)
+    return removed
