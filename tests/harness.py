@@ -138,7 +138,8 @@ def _without_traffic(path: Path) -> bytes:
     data = path.read_bytes()
     if path.suffix != ".html":
         return data
-    return re.sub(rb'<section id="traffic">.*?</section>', b"", data, flags=re.DOTALL)
+    # with the seal, which is of all that the page has
+    return re.sub(rb'<section id="traffic">.*?</section>|<!-- tilewright:seal \w+ -->', b"", data, flags=re.DOTALL)
 
 
 def box(west: float, south: float, east: float, north: float) -> dict[str, Any]:
