@@ -159,6 +159,12 @@ def _simulate(args: argparse.Namespace) -> None:
     make_world(parsed(Simulate, args.settings), args.directory)
 
 
+def _plan(args: argparse.Namespace) -> None:
+    from tilewright.plan.command import run
+
+    print(run(args.configfile, args.cores, args.search, args.sample, args.mbit, args.output), end="")
+
+
 def _reference(args: argparse.Namespace) -> None:
     from tilewright.config.reference import provider_schema, reference
     from tilewright.store import replacing
@@ -246,9 +252,23 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "the files of a whole export, after all its tiles", ["dataset", "root"])
     export.add_argument("--tables", type=Path, nargs="+", required=True, help="the folders of the tiles' tables")
     export.add_argument("--config-text", required=True, help="the config, as the data card shows it")
-    export.add_argument("--locations", type=Path, help="locations around cities, where they are not in the dataset's folder")
+    export.add_argument(
+        "--locations", type=Path, help="locations around cities, where they are not in the dataset's folder"
+    )
     about = "every scene that a dataset found, as one stac-geoparquet that can be its provider elsewhere"
     command("freeze", _freeze, about, ["dataset", "output"], settings=False)
+    about = "what a run of a config will cost, before any pixel is read: scenes, bytes, disk, CPU hours, jobs, time"
+    plan = command("plan", _plan, about, settings=False)
+    plan.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], help="as snakemake's; default: config/config.yaml"
+    )
+    plan.add_argument("--cores", type=int, help="cores of the run; default: those of this machine")
+    plan.add_argument("--mbit", type=float, help="Mbit/s of the connection; default: no limit")
+    plan.add_argument("--search", action="store_true", help="ask the STAC APIs for the sampled tiles' scenes")
+    plan.add_argument(
+        "--sample", type=int, default=12, metavar="N", help="tiles at most that are looked at; default: 12"
+    )
+    plan.add_argument("--output", type=Path, help="JSON file; default: plans/<dataset>.json")
     about = "write the config reference and the JSON schemas of ontologies and providers into the folder config"
     command("reference", _reference, about, ["folder"], settings=False)
     add_commands(commands)

@@ -132,6 +132,23 @@ def with_last_area(mapping: Mapping[str, Any], given: Sequence[Mapping[str, Any]
     return {**mapping, "aoi": {key: value for key, value in mapping["aoi"].items() if key not in gone}}
 
 
+def merged_configs(files: Sequence[Path]) -> dict[str, Any]:
+    """What Snakemake makes of config files, given in this order.
+
+    Raises:
+        TilewrightError: a file that is missing or is no mapping in YAML.
+    """
+    given = []
+    for path in files:
+        if not path.is_file():
+            raise TilewrightError(f"{path}: no such file; give the config with --configfile")
+        given.append(_yaml(path))
+    merged: dict[str, Any] = {}
+    for each in given:
+        merged = _merged(merged, each)
+    return with_last_area(merged, given)
+
+
 def load_config(mapping: Mapping[str, Any]) -> Config:
     """Check a merged config.
 

@@ -1,0 +1,1 @@
+"""What a run will cost, before any pixel is read: `tilewright plan`."""
