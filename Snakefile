@@ -29,6 +29,7 @@ container: str(ROOT / "envs/tilewright.sif")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/imagery.smk"

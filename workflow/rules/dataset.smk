@@ -12,6 +12,10 @@ rule zone:
         f"{BENCHMARKS}/zone/{{zone}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=of_tiles("zone", "mem_mb"),
+        runtime=of_tiles("zone", "runtime"),
+        disk_mb=of_tiles("zone", "disk_mb"),
     params:
         tiles=tiles_in,
         folder=tiles_folder,
@@ -40,6 +44,10 @@ rule index:
         f"{BENCHMARKS}/index.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=of_tiles("index", "mem_mb"),
+        runtime=of_tiles("index", "runtime"),
+        disk_mb=of_tiles("index", "disk_mb"),
     params:
         settings=settings_of("index"),
         version=DATASET.version("index"),
@@ -62,6 +70,10 @@ rule report:
         f"{BENCHMARKS}/report.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=of_tiles("report", "mem_mb"),
+        runtime=of_tiles("report", "runtime"),
+        disk_mb=of_tiles("report", "disk_mb"),
     params:
         # a function: Snakemake would take braces in a text, such as ${KEY} or MGRS-{tile}, for wildcards
         config=lambda wildcards: DATASET.text,

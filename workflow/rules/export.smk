@@ -22,6 +22,10 @@ if DATASET.layouts:
             f"{BENCHMARKS}/export_tile/{{layout}}-{{tile}}.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            mem_mb=growing("export_tile", "mem_mb"),
+            runtime=growing("export_tile", "runtime"),
+            disk_mb=needs("export_tile")["disk_mb"],
         params:
             settings=settings_of("export_tile"),
             folder=dataset_folder,
@@ -48,6 +52,10 @@ if DATASET.layouts:
             f"{BENCHMARKS}/export/{{layout}}.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            mem_mb=of_tiles("export", "mem_mb"),
+            runtime=of_tiles("export", "runtime"),
+            disk_mb=of_tiles("export", "disk_mb"),
         params:
             settings=settings_of("export"),
             # a function: Snakemake would take braces in a text for wildcards

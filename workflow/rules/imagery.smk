@@ -19,6 +19,10 @@ rule crop:
     conda:
         ENVIRONMENT
     threads: 2
+    resources:
+        mem_mb=growing("crop", "mem_mb"),
+        runtime=growing("crop", "runtime"),
+        disk_mb=needs("crop")["disk_mb"],
     params:
         settings=settings_of("crop"),
         companions=lambda wildcards, input: f"--companions {shlex.quote(input.companions)}" if input.companions else "",
@@ -45,6 +49,10 @@ rule group:
     conda:
         ENVIRONMENT
     threads: 2
+    resources:
+        mem_mb=growing("group", "mem_mb"),
+        runtime=growing("group", "runtime"),
+        disk_mb=needs("group")["disk_mb"],
     params:
         settings=settings_of("group"),
         version=DATASET.version("group"),

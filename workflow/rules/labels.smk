@@ -13,6 +13,10 @@ if DATASET.label_sets:
             f"{BENCHMARKS}/source/{{source}}.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            mem_mb=of_source("mem_mb"),
+            runtime=of_source("runtime"),
+            disk_mb=of_source("disk_mb"),
         params:
             settings=settings_of("source"),
             version=DATASET.version("source"),
@@ -37,6 +41,9 @@ if DATASET.label_sets:
             conda:
                 ENVIRONMENT
             resources:
+                mem_mb=growing("ask", "mem_mb"),
+                runtime=needs("ask")["runtime"],
+                disk_mb=needs("ask")["disk_mb"],
                 # counts only where a run sets a limit: --resources overpass=1
                 overpass=1,
             params:
@@ -60,6 +67,10 @@ if DATASET.label_sets:
             f"{BENCHMARKS}/features/{{tile}}.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            mem_mb=growing("features", "mem_mb"),
+            runtime=needs("features")["runtime"],
+            disk_mb=needs("features")["disk_mb"],
         params:
             settings=settings_of("features"),
             version=DATASET.version("features"),
@@ -83,6 +94,10 @@ if DATASET.label_sets:
             f"{BENCHMARKS}/labels/{{tile}}.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            mem_mb=growing("labels", "mem_mb"),
+            runtime=growing("labels", "runtime"),
+            disk_mb=needs("labels")["disk_mb"],
         params:
             settings=settings_of("labels"),
             version=DATASET.version("labels"),
@@ -104,6 +119,10 @@ if DATASET.label_sets:
             f"{LOGS}/legend/{{label_set}}.log",
         conda:
             ENVIRONMENT
+        resources:
+            mem_mb=of_tiles("legend", "mem_mb"),
+            runtime=of_tiles("legend", "runtime"),
+            disk_mb=of_tiles("legend", "disk_mb"),
         params:
             version=DATASET.version("legend"),
             features=lambda wildcards, input: f"--features {shlex.join(input.features)}" if input.features else "",

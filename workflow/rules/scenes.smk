@@ -13,6 +13,10 @@ if DATASET.config.simulate:
         conda:
             ENVIRONMENT
         threads: 2
+        resources:
+            mem_mb=growing("simulate", "mem_mb"),
+            runtime=growing("simulate", "runtime"),
+            disk_mb=needs("simulate")["disk_mb"],
         params:
             settings=settings_of("simulate"),
             version=DATASET.version("simulate"),
@@ -36,6 +40,10 @@ if DATASET.config.aoi.cities:
             f"{BENCHMARKS}/locations.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            mem_mb=growing("locations", "mem_mb"),
+            runtime=growing("locations", "runtime"),
+            disk_mb=needs("locations")["disk_mb"],
         params:
             settings=settings_of("locations"),
             version=DATASET.version("locations"),
@@ -60,6 +68,10 @@ rule cells:
     localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=needs("cells")["mem_mb"],
+        runtime=needs("cells")["runtime"],
+        disk_mb=needs("cells")["disk_mb"],
     params:
         settings=settings_of("cells"),
         truth=lambda wildcards, input: f"--truth {shlex.quote(input.truth)}" if input.truth else "",
@@ -85,6 +97,9 @@ rule search:
     conda:
         ENVIRONMENT
     resources:
+        mem_mb=needs("search")["mem_mb"],
+        runtime=needs("search")["runtime"],
+        disk_mb=needs("search")["disk_mb"],
         # counts only where a run sets a limit: --resources searches=8, as the profiles of clusters do
         searches=1,
     params:
@@ -111,6 +126,9 @@ rule search_companions:
     conda:
         ENVIRONMENT
     resources:
+        mem_mb=needs("search_companions")["mem_mb"],
+        runtime=needs("search_companions")["runtime"],
+        disk_mb=needs("search_companions")["disk_mb"],
         # counts only where a run sets a limit: --resources searches=8, as the profiles of clusters do
         searches=1,
     params:
@@ -138,6 +156,10 @@ rule mask:
     conda:
         ENVIRONMENT
     threads: 2
+    resources:
+        mem_mb=growing("mask", "mem_mb"),
+        runtime=growing("mask", "runtime"),
+        disk_mb=needs("mask")["disk_mb"],
     params:
         settings=settings_of("mask"),
         access=access,

@@ -69,11 +69,28 @@ def cells_of_tile(config: Config) -> int:
     cells = config.cells
     if cells.strategy == "samples":
         return min(cells.number or _SAMPLES, config.aoi.cities.locations if config.aoi.cities else _SAMPLES)
-    stride = cells.stride_m or cells.size_m
     grids = len(cells.lattices.offsets_m) if cells.strategy == "grids" else 1
-    many = min((_SQUARE_M // stride + 1) ** 2, _area_m2(config.aoi) / stride**2 + 1) * grids
+    many = min((_SQUARE_M // (cells.stride_m or cells.size_m) + 1) ** 2 * grids, _of_area(config))
     kept = math.ceil(many * (cells.fraction or 1))
     return min(cells.number or kept, kept)
+
+
+def cells_of(config: Config, tiles: int) -> int:
+    """Cells of so many tiles together, at most."""
+    if config.aoi.cities is not None and tiles > 1:
+        return config.aoi.cities.candidates
+    many = cells_of_tile(config) * tiles
+    if config.aoi.bbox is None or config.cells.strategy == "samples":
+        return many
+    # what tiles share is owned by one of them
+    return min(many, math.ceil(_of_area(config) * (config.cells.fraction or 1)))
+
+
+def _of_area(config: Config) -> float:
+    """Cells of a whole bbox, before any draw; without end of what is not told in the config itself."""
+    cells = config.cells
+    grids = len(cells.lattices.offsets_m) if cells.strategy == "grids" else 1
+    return (_area_m2(config.aoi) / (cells.stride_m or cells.size_m) ** 2 + 1) * grids
 
 
 def _area_m2(aoi: Aoi) -> float:
@@ -136,7 +153,7 @@ def work_of(config: Config, stage: str, known: Known = Known(), period: str | No
 
 
 def _of_period(config: Config, stage: str, known: Known, period: Period) -> Work:
-    cells = cells_of_tile(config) * known.tiles if known.cells is None else known.cells
+    cells = cells_of(config, known.tiles) if known.cells is None else known.cells
     scenes = scenes_of(config, period) if known.scenes is None else known.scenes
     others = companions_of(config, period) if known.companions is None else known.companions
     if stage == "search_companions":
@@ -164,7 +181,7 @@ def _of_period(config: Config, stage: str, known: Known, period: Period) -> Work
 
 
 def _of_tile(config: Config, known: Known) -> Work:
-    cells = cells_of_tile(config) * known.tiles if known.cells is None else known.cells
+    cells = cells_of(config, known.tiles) if known.cells is None else known.cells
     periods = config.all_periods()
     pieces, pixels_mb = _patches(config, cells, sum(min(one.scenes, scenes_of(config, one)) for one in periods))
     sets = config.label_sets()

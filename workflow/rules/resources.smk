@@ -1,0 +1,56 @@
+# What a job of each rule asks a scheduler for: worked out from the config once a rule, since a planet has 330,000 jobs.
+# See docs/resources.md.
+import inspect
+
+from tilewright.costs import Known, asked, work_of
+
+
+@cache
+def needs(stage):
+    """mem_mb, runtime (minutes) and disk_mb of the jobs of a rule whose jobs are all alike, at the first attempt."""
+    return asked(stage, work_of(DATASET.config, stage))
+
+
+@cache
+def needs_of_tiles(stage, zone):
+    """The same of a job that gathers the tiles of a zone; without one, all tiles."""
+    # which tiles have locations around cities is not known yet: all of these are planned for
+    of_zone = [] if DATASET.config.aoi.cities else tiles_by_zone()
+    tiles = sum(len(of_zone[name]) for name in of_zone if zone in (None, name))
+    return asked(stage, work_of(DATASET.config, stage, Known(tiles=max(2, tiles))))
+
+
+@cache
+def needs_of_source(source):
+    """The same of reading a label source, by the size of its files."""
+    files = [path for path in map(Path, DATASET.source_files(source)) if path.is_file()]
+    return asked(
+        "source", work_of(DATASET.config, "source", Known(source_mb=sum(path.stat().st_size for path in files) / 1e6))
+    )
+
+
+def at_each_attempt(amount):
+    """A resource: `amount` of the wildcards, doubled at each attempt."""
+
+    def resource(wildcards, attempt):
+        return amount(wildcards) << (attempt - 1)
+
+    # Snakemake asks for it at each job
+    resource.__signature__ = inspect.signature(resource)
+    return resource
+
+
+def growing(stage, name):
+    """A resource of a rule whose jobs are all alike."""
+    least = needs(stage)[name]
+    return at_each_attempt(lambda wildcards: least)
+
+
+def of_tiles(stage, name):
+    """A resource of a rule that gathers tiles."""
+    return at_each_attempt(lambda wildcards: needs_of_tiles(stage, wildcards.get("zone"))[name])
+
+
+def of_source(name):
+    """A resource of the rule `source`."""
+    return at_each_attempt(lambda wildcards: needs_of_source(wildcards.source)[name])
