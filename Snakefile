@@ -45,3 +45,16 @@ rule all:
         collection=f"{RESULTS}/collection.json",
         report=f"{RESULTS}/report.html",
         exports=[f"{RESULTS}/exports/{layout}/README.md" for layout in DATASET.layouts],
+
+
+# At the end of a run: what failed, why, and what to do about it, or where the dataset is. Imported only then.
+onsuccess:
+    from tilewright.operations.failures import tell_success
+
+    tell_success(RESULTS)
+
+
+onerror:
+    from tilewright.operations.failures import tell_failures
+
+    tell_failures(log, RESULTS)

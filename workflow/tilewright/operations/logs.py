@@ -1,0 +1,57 @@
+"""What the stages' logs say: logs/<dataset>/<stage>/<tile>[-<period>].log, the same files wherever a job ran."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tilewright.operations.places import TILE
+
+_ERROR: Final = " ERROR error: "  # how `cli` writes the one line that a user gets
+_END: Final = 1 << 14  # bytes of a log's end that are read
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a stage, as its log's name has it; what a stage has not is "".
+
+    `name`: what else tells it from others: a source, a layout, a zone.
+    """
+
+    stage: str
+    tile: str = ""
+    period: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.stage, self.tile, self.period, self.name)))
+
+
+def job_of(log: Path) -> Job:
+    """The job whose log a file is."""
+    stage, name = (log.parent.name, log.stem)
+    if found := re.fullmatch(f"({TILE.pattern})(?:-(.+))?", name):
+        return Job(stage, found[1], "" if stage == "ask" else found[2] or "", found[2] or "" if stage == "ask" else "")
+    if stage == "export_tile" and (found := re.fullmatch(f"(.+)-({TILE.pattern})", name)):
+        return Job(stage, found[2], name=found[1])
+    if stage in ("zone", "source", "export", "legend"):
+        return Job(stage, name=name)
+    return Job(name)  # of the whole dataset: logs/<dataset>/index.log
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a log; "" where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _END))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def error_in(log: Path) -> str:
+    """The error that a stage ended with, in one line; "" where its log has none."""
+    for line in reversed(end_of(log).splitlines()):
+        if _ERROR in line:
+            return line.split(_ERROR, 1)[1].strip()
+    return ""
