@@ -44,7 +44,7 @@ rule all:
         statistics=f"{RESULTS}/statistics.json",
         collection=f"{RESULTS}/collection.json",
         report=f"{RESULTS}/report.html",
-        exports=[f"{RESULTS}/exports/{layout}/README.md" for layout in DATASET.layouts],
+        exports=here([f"{RESULTS}/exports/{layout}/README.md" for layout in DATASET.layouts]),
 
 
 # At the end of a run: what failed, why, and what to do about it, or where the dataset is. Imported only then.

@@ -27,12 +27,19 @@ LOGS = f"logs/{DATASET.name}"
 BENCHMARKS = f"benchmarks/results/jobs/{DATASET.name}"
 ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
 
-# The library runs from here in whatever environment a rule gets, which need only hold its dependencies. Not by
-# shell.prefix(), of which there is one for all: an importing workflow's own would take its place.
-LIBRARY = str(ROOT / "workflow")
-PYTHONPATH = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-if LIBRARY not in PYTHONPATH:
-    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, *PYTHONPATH])))
+# With --default-storage-provider the results go to a bucket, and nothing else does: what a user brings and what is of a run
+# stays on the disk. Without one everything does, and the flag would only cost.
+BUCKET = workflow.storage_settings.default_storage_provider
+here = local if BUCKET else (lambda paths: paths)
+# Snakemake cannot update what is in a bucket: it deletes it before the job.
+updated = (lambda path: path) if BUCKET else update
+
+# The library runs from here in whatever environment a rule gets, which need only hold its dependencies. In the command,
+# since Snakemake takes PYTHONPATH away where it activates a conda environment. There is one prefix for all rules: an
+# importing workflow's own, or Snakemake's, goes before.
+LIBRARY = shlex.quote(str(ROOT / "workflow"))
+PREFIX = f"{shell._get_process_prefix()}export PYTHONPATH={LIBRARY}${{PYTHONPATH:+:$PYTHONPATH}}; "
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 def catalogs(*collections):
@@ -41,7 +48,7 @@ def catalogs(*collections):
     What was found is what is used: a catalog of one's own may grow without any period being searched again, as an API
     does. The simulated one is remade as a whole, and then all of it is.
     """
-    found = DATASET.catalogs(collections)
+    found = here(DATASET.catalogs(collections))
     return found if DATASET.config.simulate else [ancient(path) for path in found]
 
 
@@ -103,7 +110,7 @@ ASKED = [f"{TILE}/asked/{name}.parquet" for name in sorted(set(DATASET.asked.val
 
 def files_of_source(wildcards):
     """The files that a label source is read from."""
-    return DATASET.source_files(wildcards.source)
+    return here(DATASET.source_files(wildcards.source))
 
 
 def ground_truth(wildcards):
@@ -117,7 +124,7 @@ def ontology_of(wildcards):
     family = DATASET.family(wildcards.label_set)
     if family not in DATASET.ontologies:
         raise WorkflowError(f"labels.{family}: has no ontology, so there is no legend")
-    return DATASET.ontologies[family]
+    return here(DATASET.ontologies[family])
 
 
 def features_of_legend(wildcards):
@@ -153,6 +160,12 @@ def dataset_folder(wildcards, input):
     return Path(input.index).parent
 
 
+def dataset_place(wildcards, input):
+    """The dataset's folder, or its URL: what reads a few cells of many tiles reads them where they are."""
+    prefix = workflow.storage_settings.default_storage_prefix
+    return f"{prefix.rstrip('/')}/{RESULTS}" if BUCKET else dataset_folder(wildcards, input)
+
+
 def tiles_folder(wildcards, output):
     """The folder of the tiles, from where the zone's file is."""
     return Path(output[0]).parents[1] / "tiles"
@@ -167,9 +180,10 @@ def tables_of_export(wildcards):
     """What is known of the files of an export, tile by tile."""
     folder = export_folder(wildcards)
     names = ("files", "records")
-    return [
+    tables = [
         f"{folder}.tiles/{tile}/{name}.parquet"
         for tiles in tiles_by_zone().values()
         for tile in tiles
         for name in names
     ]
+    return here(tables)

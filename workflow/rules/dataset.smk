@@ -7,9 +7,9 @@ rule zone:
     output:
         f"{RESULTS}/zones/{{zone}}.parquet",
     log:
-        f"{LOGS}/zone/{{zone}}.log",
+        here(f"{LOGS}/zone/{{zone}}.log"),
     benchmark:
-        f"{BENCHMARKS}/zone/{{zone}}.tsv"
+        here(f"{BENCHMARKS}/zone/{{zone}}.tsv")
     conda:
         ENVIRONMENT
     resources:
@@ -33,15 +33,15 @@ rule zone:
 rule index:
     input:
         zones=zone_files,
-        own=DATASET.index_files,
+        own=here(DATASET.index_files),
     output:
         index=f"{RESULTS}/index.parquet",
         statistics=report(f"{RESULTS}/statistics.json", caption="../report/statistics.rst", category="Dataset"),
         collection=f"{RESULTS}/collection.json",
     log:
-        f"{LOGS}/index.log",
+        here(f"{LOGS}/index.log"),
     benchmark:
-        f"{BENCHMARKS}/index.tsv"
+        here(f"{BENCHMARKS}/index.tsv")
     conda:
         ENVIRONMENT
     resources:
@@ -65,9 +65,9 @@ rule report:
     output:
         report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Dataset"),
     log:
-        f"{LOGS}/report.log",
+        here(f"{LOGS}/report.log"),
     benchmark:
-        f"{BENCHMARKS}/report.tsv"
+        here(f"{BENCHMARKS}/report.tsv")
     conda:
         ENVIRONMENT
     resources:
@@ -77,9 +77,11 @@ rule report:
     params:
         # a function: Snakemake would take braces in a text, such as ${KEY} or MGRS-{tile}, for wildcards
         config=lambda wildcards: DATASET.text,
-        folder=dataset_folder,
+        dataset=dataset_place,
+        # what reading cost is of the runs, and written on the disk
+        runs=f"--runs {RESULTS}" if BUCKET else "",
         version=DATASET.version("report"),
     message:
         "Drawing the report"
     shell:
-        "python -m tilewright --log {log} report --dataset {params.folder} --config-text {params.config:q} --output {output}"
+        "python -m tilewright --log {log} report --dataset {params.dataset} {params.runs} --config-text {params.config:q} --output {output}"

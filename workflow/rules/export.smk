@@ -14,12 +14,12 @@ if DATASET.layouts:
             ),
         output:
             # update(): the last run's tables stay in place, and a tile of which nothing has changed is not written again
-            files=update(f"{EXPORT}.tiles/{{tile}}/files.parquet"),
-            records=update(f"{EXPORT}.tiles/{{tile}}/records.parquet"),
+            files=update(here(f"{EXPORT}.tiles/{{tile}}/files.parquet")),
+            records=update(here(f"{EXPORT}.tiles/{{tile}}/records.parquet")),
         log:
-            f"{LOGS}/export_tile/{{layout}}-{{tile}}.log",
+            here(f"{LOGS}/export_tile/{{layout}}-{{tile}}.log"),
         benchmark:
-            f"{BENCHMARKS}/export_tile/{{layout}}-{{tile}}.tsv"
+            here(f"{BENCHMARKS}/export_tile/{{layout}}-{{tile}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -42,14 +42,15 @@ if DATASET.layouts:
             index=f"{RESULTS}/index.parquet",
             statistics=f"{RESULTS}/statistics.json",
             tables=tables_of_export,
+            locations=locations,
         output:
-            card=f"{EXPORT}/README.md",
-            croissant=f"{EXPORT}/croissant.json",
-            collection=f"{EXPORT}/collection.json",
+            card=here(f"{EXPORT}/README.md"),
+            croissant=here(f"{EXPORT}/croissant.json"),
+            collection=here(f"{EXPORT}/collection.json"),
         log:
-            f"{LOGS}/export/{{layout}}.log",
+            here(f"{LOGS}/export/{{layout}}.log"),
         benchmark:
-            f"{BENCHMARKS}/export/{{layout}}.tsv"
+            here(f"{BENCHMARKS}/export/{{layout}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -63,9 +64,10 @@ if DATASET.layouts:
             folder=dataset_folder,
             root=export_folder,
             tables=lambda wildcards, input: list(dict.fromkeys(Path(table).parent for table in input.tables)),
+            locations=lambda wildcards, input: f"--locations {shlex.quote(input.locations)}" if input.locations else "",
             version=DATASET.version("export"),
         message:
             "Finishing the export in the layout {wildcards.layout}"
         shell:
-            "python -m tilewright --log {log} export --dataset {params.folder} --root {params.root} --tables {params.tables} "
+            "python -m tilewright --log {log} export --dataset {params.folder} --root {params.root} --tables {params.tables} {params.locations} "
             "--settings {params.settings:q} --config-text {params.config:q}"

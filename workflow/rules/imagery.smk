@@ -8,14 +8,14 @@ rule crop:
         companions=f"{PERIOD}/companions.parquet" if DATASET.companions else [],
         masks=f"{PERIOD}/masks.parquet",
     output:
-        # update(): the last run's patches stay in place, and what is still wanted of them is not read again
-        patches=update(f"{PERIOD}/patches.zarr.zip"),
+        # the last run's patches stay in place, and what is still wanted of them is not read again
+        patches=updated(f"{PERIOD}/patches.zarr.zip"),
         selection=f"{PERIOD}/selection.parquet",
     log:
-        text=f"{LOGS}/crop/{{tile}}-{{period}}.log",
-        traffic=f"{PERIOD}/patches.traffic.json",
+        text=here(f"{LOGS}/crop/{{tile}}-{{period}}.log"),
+        traffic=here(f"{PERIOD}/patches.traffic.json"),
     benchmark:
-        f"{BENCHMARKS}/crop/{{tile}}-{{period}}.tsv"
+        here(f"{BENCHMARKS}/crop/{{tile}}-{{period}}.tsv")
     conda:
         ENVIRONMENT
     threads: 2
@@ -43,9 +43,9 @@ rule group:
     output:
         f"{TILE}/series.zarr.zip",
     log:
-        f"{LOGS}/group/{{tile}}.log",
+        here(f"{LOGS}/group/{{tile}}.log"),
     benchmark:
-        f"{BENCHMARKS}/group/{{tile}}.tsv"
+        here(f"{BENCHMARKS}/group/{{tile}}.tsv")
     conda:
         ENVIRONMENT
     threads: 2

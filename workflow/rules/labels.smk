@@ -8,9 +8,9 @@ if DATASET.label_sets:
         output:
             f"{RESULTS}/sources/{{source}}.parquet",
         log:
-            f"{LOGS}/source/{{source}}.log",
+            here(f"{LOGS}/source/{{source}}.log"),
         benchmark:
-            f"{BENCHMARKS}/source/{{source}}.tsv"
+            here(f"{BENCHMARKS}/source/{{source}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -34,9 +34,9 @@ if DATASET.label_sets:
             output:
                 f"{TILE}/asked/{{source}}.parquet",
             log:
-                f"{LOGS}/ask/{{tile}}-{{source}}.log",
+                here(f"{LOGS}/ask/{{tile}}-{{source}}.log"),
             benchmark:
-                f"{BENCHMARKS}/ask/{{tile}}-{{source}}.tsv"
+                here(f"{BENCHMARKS}/ask/{{tile}}-{{source}}.tsv")
             localrule: True
             conda:
                 ENVIRONMENT
@@ -62,9 +62,9 @@ if DATASET.label_sets:
         output:
             f"{TILE}/features.parquet",
         log:
-            f"{LOGS}/features/{{tile}}.log",
+            here(f"{LOGS}/features/{{tile}}.log"),
         benchmark:
-            f"{BENCHMARKS}/features/{{tile}}.tsv"
+            here(f"{BENCHMARKS}/features/{{tile}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -84,14 +84,14 @@ if DATASET.label_sets:
         input:
             cells=f"{TILE}/cells.parquet",
             features=f"{TILE}/features.parquet",
-            ontologies=list(DATASET.ontologies.values()),
-            rasters=DATASET.label_rasters,
+            ontologies=here(list(DATASET.ontologies.values())),
+            rasters=here(DATASET.label_rasters),
         output:
             f"{TILE}/labels.zarr.zip",
         log:
-            f"{LOGS}/labels/{{tile}}.log",
+            here(f"{LOGS}/labels/{{tile}}.log"),
         benchmark:
-            f"{BENCHMARKS}/labels/{{tile}}.tsv"
+            here(f"{BENCHMARKS}/labels/{{tile}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -116,7 +116,7 @@ if DATASET.label_sets:
             page=f"{RESULTS}/legends/{{label_set}}.html",
             table=f"{RESULTS}/legends/{{label_set}}.csv",
         log:
-            f"{LOGS}/legend/{{label_set}}.log",
+            here(f"{LOGS}/legend/{{label_set}}.log"),
         conda:
             ENVIRONMENT
         resources:

@@ -4,12 +4,12 @@ if DATASET.config.simulate:
 
     rule simulate:
         output:
-            catalog=f"{DATASET.simulated_folder()}/catalog.json",
-            osm=f"{DATASET.simulated_folder()}/world.osm.pbf",
+            catalog=here(f"{DATASET.simulated_folder()}/catalog.json"),
+            osm=here(f"{DATASET.simulated_folder()}/world.osm.pbf"),
         log:
-            "logs/simulate.log",
+            here("logs/simulate.log"),
         benchmark:
-            "benchmarks/results/jobs/simulate.tsv"
+            here("benchmarks/results/jobs/simulate.tsv")
         conda:
             ENVIRONMENT
         threads: 2
@@ -31,13 +31,13 @@ if DATASET.config.aoi.cities:
     # The one checkpoint: which tiles there are is itself a result.
     checkpoint locations:
         input:
-            table=DATASET.city_table,
+            table=here(DATASET.city_table),
         output:
-            DATASET.locations_file,
+            here(DATASET.locations_file),
         log:
-            f"{LOGS}/locations.log",
+            here(f"{LOGS}/locations.log"),
         benchmark:
-            f"{BENCHMARKS}/locations.tsv"
+            here(f"{BENCHMARKS}/locations.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -56,15 +56,15 @@ if DATASET.config.aoi.cities:
 # Of light rules: on a cluster they run where Snakemake runs, since a submission starts Snakemake twice, which costs more.
 rule cells:
     input:
-        rasters=DATASET.cell_rasters,
+        rasters=here(DATASET.cell_rasters),
         truth=ground_truth,
         locations=locations,
     output:
         f"{TILE}/cells.parquet",
     log:
-        f"{LOGS}/cells/{{tile}}.log",
+        here(f"{LOGS}/cells/{{tile}}.log"),
     benchmark:
-        f"{BENCHMARKS}/cells/{{tile}}.tsv"
+        here(f"{BENCHMARKS}/cells/{{tile}}.tsv")
     localrule: True
     conda:
         ENVIRONMENT
@@ -90,9 +90,9 @@ rule search:
     output:
         f"{PERIOD}/scenes.parquet",
     log:
-        f"{LOGS}/search/{{tile}}-{{period}}.log",
+        here(f"{LOGS}/search/{{tile}}-{{period}}.log"),
     benchmark:
-        f"{BENCHMARKS}/search/{{tile}}-{{period}}.tsv"
+        here(f"{BENCHMARKS}/search/{{tile}}-{{period}}.tsv")
     localrule: True
     conda:
         ENVIRONMENT
@@ -119,9 +119,9 @@ rule search_companions:
     output:
         f"{PERIOD}/companions.parquet",
     log:
-        f"{LOGS}/search_companions/{{tile}}-{{period}}.log",
+        here(f"{LOGS}/search_companions/{{tile}}-{{period}}.log"),
     benchmark:
-        f"{BENCHMARKS}/search_companions/{{tile}}-{{period}}.tsv"
+        here(f"{BENCHMARKS}/search_companions/{{tile}}-{{period}}.tsv")
     localrule: True
     conda:
         ENVIRONMENT
@@ -148,11 +148,11 @@ rule mask:
     output:
         f"{PERIOD}/masks.parquet",
     log:
-        text=f"{LOGS}/mask/{{tile}}-{{period}}.log",
+        text=here(f"{LOGS}/mask/{{tile}}-{{period}}.log"),
         # what reading cost: of the run, not of the dataset
-        traffic=f"{PERIOD}/masks.traffic.json",
+        traffic=here(f"{PERIOD}/masks.traffic.json"),
     benchmark:
-        f"{BENCHMARKS}/mask/{{tile}}-{{period}}.tsv"
+        here(f"{BENCHMARKS}/mask/{{tile}}-{{period}}.tsv")
     conda:
         ENVIRONMENT
     threads: 2

@@ -213,7 +213,7 @@ def place_credits(whole: Whole) -> list[str]:
 
 def _cities(whole: Whole) -> dict[str, Any]:
     """What is known of the table of cities: table, licence, attribution; empty where places are not of cities."""
-    places = whole.dataset.path / "locations.parquet"
+    places = whole.locations or whole.dataset.path / "locations.parquet"
     found: dict[str, Any] = table_metadata(places)["source"] if places.is_file() else {}
     return found
 

@@ -200,8 +200,7 @@ def _classes(whole: Whole) -> list[int]:
 
 
 def _has_parcels(whole: Whole, label_set: str) -> bool:
-    paths = whole.dataset.index["labels_path"]
-    return "claims" in whole.dataset.reader.label_layout(str(paths.iloc[0]), label_set)
+    return f"{label_set}_claimed_wholly" in whole.dataset.index
 
 
 def _images(series: dict[int, Image]) -> dict[str, np.ndarray]:

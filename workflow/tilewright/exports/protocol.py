@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -25,11 +26,13 @@ class Whole:
         dataset: its index, and what is known of it.
         statistics: the document of statistics.json.
         settings: what the export was told.
+        locations: the draw around cities, where it is not among the dataset's files.
     """
 
     dataset: Dataset
     statistics: dict[str, Any]
     settings: ExportSettings
+    locations: Path | None = None
 
     @cached_property
     def years(self) -> dict[int, str]:

@@ -83,12 +83,10 @@ def once(images: Iterable[Image]) -> list[Image]:
 
 
 def bands_of(dataset: Dataset) -> dict[str, tuple[str, ...]]:
-    """The bands of each collection, in the mission's order, as the first accepted cell with imagery has them."""
-    there = dataset.index[dataset.index["accepted"] & (dataset.index["series_row"] >= 0)]
-    if there.empty:
+    """The bands of each collection, in the mission's order; of none where no accepted cell has imagery."""
+    if not (dataset.index["accepted"] & (dataset.index["series_row"] >= 0)).any():
         return {}
-    groups = dataset.reader.store(str(there["series_path"].iloc[0])).bands
-    held = {(group.partition("/")[0], band) for group, bands in groups.items() for band in bands}
+    held = {(group.partition("/")[0], band) for group, bands in dataset.bands.items() for band in bands}
     return {
         collection: tuple(band for band in COLLECTION_BANDS[collection] if (collection, band) in held)
         for collection in dataset.collections

@@ -21,8 +21,8 @@ from tilewright.store import read_table, table_metadata, write_table
 log = logging.getLogger(__name__)
 
 
-def read_whole(folder: Path, settings: ExportSettings) -> Whole:
-    """The dataset in `folder`.
+def read_whole(folder: Path, settings: ExportSettings, locations: Path | None = None) -> Whole:
+    """The dataset in `folder`; `locations` as in `Whole`.
 
     Raises:
         TilewrightError: where it is not whole, or no cell is accepted.
@@ -33,7 +33,7 @@ def read_whole(folder: Path, settings: ExportSettings) -> Whole:
             f"{folder}: no cell is accepted, so that there is nothing to export: see the report for what cells lack, and loosen `accept` or `mask`"
         )
     statistics = json.loads((folder / "statistics.json").read_text())
-    return Whole(dataset, statistics, settings)
+    return Whole(dataset, statistics, settings, locations)
 
 
 def make_export_tile(folder: Path, tile: str, settings: ExportSettings, root: Path, files: Path, records: Path) -> None:

@@ -17,7 +17,9 @@ from tilewright.store import read_table
 log = logging.getLogger(__name__)
 
 
-def make_export(folder: Path, settings: ExportSettings, tables: Sequence[Path], root: Path, config_text: str) -> None:
+def make_export(
+    folder: Path, settings: ExportSettings, tables: Sequence[Path], root: Path, config_text: str, locations: Path | None = None
+) -> None:  # fmt: skip
     """Write the files of the whole export and remove files that are of no tile any more.
 
     Args:
@@ -25,11 +27,12 @@ def make_export(folder: Path, settings: ExportSettings, tables: Sequence[Path], 
         tables: the folders of the tiles' tables (files.parquet, records.parquet).
         root: the export's.
         config_text: the config, for the data card.
+        locations: the draw around cities, where it is not among the dataset's files.
 
     Raises:
         TilewrightError: where the dataset cannot be laid out so, a table is damaged, or the disk is full.
     """
-    whole = read_whole(folder, settings)
+    whole = read_whole(folder, settings, locations)
     layout = layout_named(settings.layout)
     layout.check(whole)
     parts = [read_table(path / "records.parquet") for path in tables]

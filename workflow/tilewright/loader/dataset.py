@@ -86,6 +86,19 @@ class Dataset:
         """Names of the collections: s2_l2a, and those whose scenes are paired with its."""
         return (PRIMARY, *(key for key in COLLECTION_BANDS if f"{key}_dates" in self.index))
 
+    @cached_property
+    def bands(self) -> dict[str, tuple[str, ...]]:
+        """The bands of each group of the series (`s2_l2a/r10m`), which are the same in all tiles."""
+        known: dict[str, Any] = self.described.get("collections", {})
+        if all("bands" in about for about in known.values()) and known:
+            return {
+                f"{name}/{group}": tuple(bands)
+                for name, about in known.items()
+                for group, bands in about["bands"].items()
+            }
+        # another program wrote the index anew, or an earlier version: a store has to be asked
+        return dict(self.reader.store(f"tiles/{self.index['tile'].iloc[0]}/series.zarr.zip").bands) if len(self) else {}
+
     @property
     def label_sets(self) -> tuple[str, ...]:
         """Names of the label sets."""

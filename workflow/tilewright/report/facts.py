@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 
-from tilewright.config.bands import COLLECTION_BANDS, PRIMARY
+from tilewright.config.bands import COLLECTION_BANDS, PRIMARY, RADAR
 from tilewright.config.split_names import BY_YEAR, NAMES, NO_SPLIT
 from tilewright.errors import TilewrightError
 from tilewright.loader import Dataset
@@ -35,7 +34,7 @@ class Facts:
         dataset: index and stores.
         described: the index's metadata: collections with provider and licence, label sets with their ontologies, split.
         statistics: `statistics.json`.
-        bands: what the first tile's series hold, the primary's first.
+        bands: what the series hold, the primary's first.
         size_bytes: of the index and the stores that it names.
     """
 
@@ -87,37 +86,32 @@ class Facts:
         return int(self.index["size_m"].iloc[0])
 
 
-def read_facts(folder: Path) -> Facts:
-    """Read a dataset's folder.
+def read_facts(place: str | Path) -> Facts:
+    """Read a dataset's folder, or its URL.
 
     Raises:
         TilewrightError: where index or statistics are missing or not of one dataset.
     """
-    dataset = Dataset(folder)
-    described = table_metadata(folder / "index.parquet")
-    path = folder / "statistics.json"
+    dataset = Dataset(place)
+    described = dataset.described or table_metadata(dataset.path / "index.parquet")
+    files = dataset.files
+    name = files.name("statistics.json")
     try:
-        statistics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TilewrightError(f"{path} is missing: run the rule that makes it") from None
+        statistics = json.loads(files.whole("statistics.json"))
     except ValueError as error:
-        raise TilewrightError(f"{path} cannot be read ({error}): delete it and run again") from None
+        raise TilewrightError(f"{name} cannot be read ({error}): delete it and run again") from None
     if statistics.get("cells", {}).get("index") != len(dataset):
-        raise TilewrightError(f"{path} is not of {folder / 'index.parquet'}: delete both and run again")
+        raise TilewrightError(f"{name} is not of {files.name('index.parquet')}: delete both and run again")
     columns = [name for name in ("series_path", "labels_path") if name in dataset.index]
-    stores = sorted({str(path) for name in columns for path in dataset.index[name].unique()})
-    size = (folder / "index.parquet").stat().st_size + sum(
-        (folder / each).stat().st_size for each in stores if (folder / each).is_file()
-    )
+    stores = {str(path) for name in columns for path in dataset.index[name].unique()}
+    size = sum(files.sizes({"index.parquet", *stores}).values())
     return Facts(dataset, described, statistics, _bands(dataset), size)
 
 
 def _bands(dataset: Dataset) -> tuple[Bands, ...]:
-    """The bands of the first tile's series, which are those of all tiles."""
+    """The bands of each collection, the primary's first, the finest resolution (its group's name: r10m) first."""
     found = []
-    for node in dataset.tile(str(dataset.index["tile"].iloc[0])).subtree:
-        for variable in ("reflectance", "backscatter"):
-            if variable in node.data_vars:
-                names, step = tuple(map(str, np.asarray(node["band"]))), int(node[variable].attrs["resolution_m"])
-                found.append(Bands(node.path.split("/")[1], step, names, variable == "backscatter"))
+    for group, names in dataset.bands.items():
+        collection, _, step = group.partition("/r")
+        found.append(Bands(collection, int(step.removesuffix("m")), names, collection in RADAR))
     return tuple(sorted(found, key=lambda each: (each.collection != PRIMARY, each.collection, each.resolution_m)))

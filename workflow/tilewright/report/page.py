@@ -17,16 +17,17 @@ from tilewright.store.seal import write_page
 log = logging.getLogger(__name__)
 
 
-def make_report(dataset: Path, config_text: str, output: Path) -> None:
+def make_report(dataset: str | Path, config_text: str, output: Path, runs: Path | None = None) -> None:
     """Write one self-contained HTML page about a dataset.
 
     The same dataset, config and software give the same bytes,
     but for the section on what reading cost, which is of the runs.
 
     Args:
-        dataset: its folder, with `index.parquet`, `statistics.json` and the stores that the index names.
+        dataset: its folder, or its URL, with `index.parquet`, `statistics.json` and the stores that the index names.
         config_text: the config, shown as it is.
         output: the page.
+        runs: the folder that the jobs wrote what reading cost into, where that is not the dataset's.
 
     Raises:
         TilewrightError: where a file of the dataset is missing or damaged.
@@ -44,7 +45,7 @@ def make_report(dataset: Path, config_text: str, output: Path) -> None:
         about=tables.described(facts), map=cell_map(facts), samples=make_samples(facts), plots=all_plots(facts),
         periods=scenetables.periods(facts), radiometry=scenetables.radiometry(facts), catalogs=scenetables.catalogs(facts),
         several=bool(facts.companions), image_sources=tables.image_sources(facts), sampling=tables.sampling(facts),
-        label_sources=tables.label_sources(facts), absent=tables.absent(facts), traffic=traffic(dataset, set(facts.index["tile"]), facts.statistics["periods"]), versions=tables.versions(),
+        label_sources=tables.label_sources(facts), absent=tables.absent(facts), traffic=traffic(runs or Path(dataset), set(facts.index["tile"]), facts.statistics["periods"]), versions=tables.versions(),
         config_text=config_text, split_colours=SPLIT_COLOURS, none_colour=NONE_COLOUR, unknown_colour=UNKNOWN_COLOUR,
     )  # fmt: skip
     write_page(output, page)

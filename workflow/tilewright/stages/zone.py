@@ -66,8 +66,8 @@ class TileFiles:
 def make_zone(tiles: Sequence[TileFiles], output: Path) -> None:
     """Write `zones/<zone>.parquet`: the rows of all cells of `tiles`, by tile and cell.
 
-    Metadata: a summary of each tile, and what all tiles share (collections with quantity, provider, licence and attribution,
-    label sets with their ontologies).
+    Metadata: a summary of each tile, and what all tiles share (collections with quantity, provider, licence, attribution and
+    their bands by group, label sets with their ontologies).
     """
     parts, summaries = [], {}
     described: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
             described["collections"][name] = {
                 key: str(coords.attrs[key]) for key in _OF_A_COLLECTION if key in coords.attrs
             }
-            _add_series(rows, store, tile, name, coords)
+            described["collections"][name]["bands"] = _add_series(rows, store, tile, name, coords)
     if tile.labels:
         with StoreReader(tile.folder / "labels.zarr.zip") as store:
             columns, described["labels"], summary["labels"] = _label_columns(rows, store, tile)
@@ -116,8 +116,12 @@ def _joined(rows: pd.DataFrame, coords: Small) -> pd.Series:
     return rows["cell_id"].map(place).fillna(-1).astype("int32")
 
 
-def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles, name: str, coords: Small) -> None:
+def _add_series(
+    rows: pd.DataFrame, store: StoreReader, tile: TileFiles, name: str, coords: Small
+) -> dict[str, list[str]]:
     """Columns of a collection's series: where it is, its dates and quality, and the sums that the statistics are made of.
+
+    Returns the bands of each of its groups, as {"r10m": ["B02", …]}.
 
     The cells of all collections are the primary's, in the same order; of the others only the number of dates is in the index.
     """
@@ -136,12 +140,15 @@ def _add_series(rows: pd.DataFrame, store: StoreReader, tile: TileFiles, name: s
         found = (coords["period"] == period).sum(axis=1)
         rows[period_column(name, period)] = np.append(found, 0)[at].astype(np.int32)
     _add_days(rows, store, name, coords, at)
+    bands: dict[str, list[str]] = {}
     for group in (each for each in store.groups() if each.startswith(f"{name}/r")):
         part = store.small(group, ["band_count", "band_sum", "band_sum_of_squares"])
+        bands[group.partition("/")[2]] = list(map(str, part["band"]))
         for column, band in enumerate(part["band"]):
             for figure in ("count", "sum", "sum_of_squares"):
                 values = part[f"band_{figure}"][:, column] if len(coords["cell_id"]) else np.zeros(1, np.int64)
                 rows[f"{BAND_SUMS}{name}_{band}_{figure}"] = np.where(at >= 0, values[at], 0)
+    return bands
 
 
 def _add_dates(rows: pd.DataFrame, coords: Small, at: pd.Series) -> None:
