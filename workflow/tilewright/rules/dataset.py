@@ -1,39 +1,33 @@
-"""One dataset's checked config, and the answers that the rules need: settings by stage, tiles by zone, input files."""
+"""One dataset's checked config, and the answers that the rules need: tiles by zone, input files, settings by stage."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from tilewright.config import settings
-from tilewright.config.bands import PRIMARY
-from tilewright.config.cell_settings import CellsSettings, clip_digest, samples_digest, samples_text
 from tilewright.config.cities import GEONAMES
-from tilewright.config.label_files import files, files_of_years, parts, source_name, source_settings
+from tilewright.config.label_files import files, parts, source_name
 from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile, VectorFile
-from tilewright.config.label_settings import (
-    FeaturesSettings,
-    LabelSetSettings,
-    LabelsSettings,
-)
 from tilewright.config.load import load_config, load_providers, ontology_path
-from tilewright.config.location_settings import LocationsSettings
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
-from tilewright.config.settings import SearchSettings
 from tilewright.config.spans import Days, joined
 from tilewright.errors import TilewrightError
-from tilewright.grid import AreaOfInterest, load_aoi, tile
-from tilewright.grid.sample_files import SampleTable, load_samples
+from tilewright.rules.checks import check_files
+from tilewright.rules.texts import StageTexts
 
-# What goes to a stage is one word of a command line, which Linux ends at 128 kB.
-_TILES_SHOWN = 200
-_LONGEST_CLIP = 30_000
+if TYPE_CHECKING:
+    # Imported where they are needed: most jobs of a cluster read the Snakefile and ask nothing of tiles.
+    from tilewright.grid import AreaOfInterest
+    from tilewright.grid.sample_files import SampleTable
+
+_TILES_SHOWN: Final = 200
 
 
 @dataclass(frozen=True)
@@ -63,76 +57,16 @@ class DatasetConfig:
             if each.ontology is not None
         }
         made = cls(config, providers, ontologies)
-        made._check_files()
+        check_files(made)
         return made
-
-    def _check_files(self) -> None:
-        """Files that the user names must be there, unless the workflow makes them."""
-        for name, each in self.config.labels.items():
-            for key, path in files(each) if each.years is None else files_of_years(each):
-                if not path.exists() and not self._is_simulated(path):  # a geodatabase is a folder
-                    raise TilewrightError(f"labels.{name}.{key}: {path}: no such file; put it there or mend the path")
-        self._check_ontologies()
-        for catalog in map(Path, self.catalogs(list(self.providers))):
-            if not catalog.is_file() and not self._is_simulated(catalog):
-                raise TilewrightError(f"provider: catalog {catalog}: no such file; mend its path")
-        cells = self.config.cells
-        named = [(f"cells.activity.files: {path}", path) for path in (cells.activity.files if cells.activity else [])]
-        named += [(f"cells.water.file: {cells.water.file}", cells.water.file)] if cells.water else []
-        named += [(f"aoi.cities.table: {path}", path) for path in self.city_table]
-        if self.config.aoi.file:
-            named.append((f"aoi.file: {self.config.aoi.file}", self.config.aoi.file))
-        if self.config.aoi.own:
-            key, places = self.config.aoi.own
-            named.append((f"aoi.{key}.path: {places.path}", places.path))
-        named += [(f"{key}: {path}", str(path)) for key, path in self._files_of_index]
-        for key, file in named:
-            if not Path(file).is_file():
-                raise TilewrightError(f"{key}: no such file; mend the path")
-
-    def _check_ontologies(self) -> None:
-        """Ontologies are whole, and speak of what their sources have: tags, attributes or pixels."""
-        from tilewright.vector.ontology_file import load_ontology
-
-        ontologies = {}
-        for name, each in self.config.labels.items():
-            if each.ontology is None:
-                continue
-            ontology = ontologies[name] = load_ontology(Path(self.ontologies[name]), each.source.kind)
-            if isinstance(each.source, VectorFile):
-                lacking = sorted(ontology.keys() - set(each.source.attributes))
-                if lacking:
-                    raise TilewrightError(
-                        f"labels.{name}.source.attributes: lacks {', '.join(lacking)}, which the rules of "
-                        f"{self.ontologies[name]} look at; add it"
-                    )
-            if each.parcels is not None and len(ontology.channels) > 1:
-                raise TilewrightError(
-                    f"labels.{name}.parcels: need an ontology of one channel; {self.ontologies[name]} has {len(ontology.channels)}"
-                )
-
-        self._check_columns(ontologies)
-
-    def _check_columns(self, ontologies: Mapping[str, Any]) -> None:
-        """The index has a column for each class: two must not have one name."""
-        columns: dict[str, str] = {}
-        for family, ontology in ontologies.items():
-            for name in self.config.labels[family].by_year(family):
-                for category in ontology.categories:
-                    column = f"{name}_{category.channel}_{category.name}"
-                    what = f"labels.{name}: category {category.name} of channel {category.channel}"
-                    if column in columns:
-                        raise TilewrightError(
-                            f"{what} and {columns[column]} would both be share_{column} in the index: rename one of them"
-                        )
-                    columns[column] = what
 
     @staticmethod
     def simulated_folder() -> Path:
         """Where the simulated world is kept, relative to the working directory."""
         return Path("data/simulated")
 
-    def _is_simulated(self, path: Path) -> bool:
+    def is_simulated(self, path: Path) -> bool:
+        """Whether a file is of the simulated world, which the workflow makes."""
         return self.config.simulate is not None and path.parent == self.simulated_folder()
 
     @property
@@ -165,7 +99,8 @@ class DatasetConfig:
             name: source_name(each) for name, each in self.sets.items() if isinstance(each.source, OsmFile | VectorFile)
         }
 
-    def _of_source(self, source: str) -> LabelSet:
+    def of_source(self, source: str) -> LabelSet:
+        """A label set that is read from a normalised source, or an API's answer."""
         return next(self.sets[name] for name, used in {**self.sources, **self.asked}.items() if used == source)
 
     @property
@@ -197,7 +132,7 @@ class DatasetConfig:
 
     def source_files(self, source: str) -> list[str]:
         """The files that a normalised source, or an API's answer, is made of; none for a database."""
-        return [str(part) for _, path in files(self._of_source(source)) for part in parts(path)]
+        return [str(part) for _, path in files(self.of_source(source)) for part in parts(path)]
 
     @cached_property
     def asked(self) -> dict[str, str]:
@@ -205,7 +140,7 @@ class DatasetConfig:
         return {name: source_name(each) for name, each in self.sets.items() if isinstance(each.source, Overpass)}
 
     @property
-    def _files_of_index(self) -> list[tuple[str, Path]]:
+    def files_of_index(self) -> list[tuple[str, Path]]:
         """(key, path) of the files that the index reads beside the zones'."""
         named = []
         if self.config.attributes is not None:
@@ -217,7 +152,7 @@ class DatasetConfig:
     @property
     def index_files(self) -> list[str]:
         """The files of the user's own that the index reads: a map of attributes, a table of splits."""
-        return [str(part) for _, path in self._files_of_index for part in parts(path)]
+        return [str(part) for _, path in self.files_of_index for part in parts(path)]
 
     @property
     def label_rasters(self) -> list[str]:
@@ -240,13 +175,17 @@ class DatasetConfig:
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
     @cached_property
-    def aoi(self) -> AreaOfInterest:
+    def aoi(self) -> "AreaOfInterest":
         """The area of interest; its tiles are found only when asked for."""
+        from tilewright.grid import load_aoi
+
         return load_aoi(self.config.aoi)
 
     @cached_property
-    def samples(self) -> SampleTable:
+    def samples(self) -> "SampleTable":
         """The user's own places, of `aoi.points` or `aoi.polygons`; read only when asked for."""
+        from tilewright.grid.sample_files import load_samples
+
         return load_samples(self.config.aoi, self.config.cells.size_m)
 
     def reference_span(self, tile: str) -> list[Days]:
@@ -299,6 +238,8 @@ class DatasetConfig:
         Raises:
             TilewrightError: where the AOI meets no tile; where the file of locations is missing.
         """
+        from tilewright.grid import tile
+
         found: dict[str, list[str]] = {}
         for name in self._tiles():
             found.setdefault(tile(name).zone, []).append(name)
@@ -314,6 +255,10 @@ class DatasetConfig:
             return self._location_tiles
         return self.samples.tiles() if self.config.aoi.own is not None else self.aoi.tiles()
 
+    @cached_property
+    def _texts(self) -> StageTexts:
+        return StageTexts(self)
+
     def settings(
         self, stage: str, tile: str = "", period: str = "", zone: str = "", source: str = "", layout: str = ""
     ) -> str:
@@ -322,73 +267,4 @@ class DatasetConfig:
         Raises:
             TilewrightError: for a tile that does not exist or is outside the AOI.
         """
-        makers: dict[str, Callable[[], Any]] = {
-            "simulate": lambda: self.config.simulate,
-            "locations": self._locations,
-            "cells": lambda: self._cells(tile),
-            "search": lambda: self._search(tile, period, [PRIMARY]),
-            "search_companions": lambda: self._search(tile, period, self.companions),
-            "mask": lambda: settings.mask_settings(self.config, tile, period),
-            "crop": lambda: settings.crop_settings(self.config, tile, period),
-            "source": lambda: source_settings(self._of_source(source)),
-            "ask": lambda: source_settings(self._of_source(source)),
-            "features": lambda: FeaturesSettings(sources={**self.sources, **self.asked}),
-            "labels": self._labels,
-            "group": lambda: settings.group_settings(self.config, self.providers, tile),
-            "index": lambda: settings.index_settings(self.config),
-            "export": lambda: settings.export_settings(self.config, layout),
-            "export_tile": lambda: settings.export_settings(self.config, layout),
-        }
-        return settings.text(makers[stage]())
-
-    def _search(self, tile: str, period: str, collections: Sequence[str]) -> SearchSettings:
-        around = self.config.period(period).reference is not None
-        references = self.reference_span(tile) if around else []
-        return settings.search_settings(self.config, self.providers, tile, period, collections, references)
-
-    def _locations(self) -> LocationsSettings:
-        cities = self.config.aoi.cities
-        if cities is None:
-            raise TilewrightError("aoi.cities: is not in the config, so there are no locations to sample")
-        return LocationsSettings(seed=self.config.seed, size_m=self.config.cells.size_m, cities=cities)
-
-    def _cells(self, tile: str) -> CellsSettings:
-        cells = self.config.cells
-        where: dict[str, Any] = {}
-        if self.config.aoi.cities is not None:
-            where["locations_digest"] = self.location_digest(tile)
-        elif self.config.aoi.own is not None:
-            where = self._samples_of(tile)
-        else:
-            clip = self.aoi.clip(tile)
-            if clip is None or len(clip) <= _LONGEST_CLIP:
-                where["clip"] = clip
-            else:
-                # The stage clips again by itself; the digest says here whether this tile's part of the file changed.
-                where.update(clip_file=self.config.aoi.file, clip_digest=clip_digest(clip))
-        return CellsSettings(
-            seed=self.config.seed, strategy=cells.strategy, size_m=cells.size_m, stride_m=cells.stride_m,
-            grids=cells.lattices if cells.strategy == "grids" else None, reference=cells.reference, fraction=cells.fraction,
-            number=cells.number, activity=cells.activity, water=cells.water, labelled_by=cells.labelled_by, **where,
-        )  # fmt: skip
-
-    def _samples_of(self, tile: str) -> dict[str, Any]:
-        """The tile's own of the user's places, or where the stage finds them; those of other tiles make no difference."""
-        samples = self.samples.of(tile)
-        if len(samples_text(samples)) <= _LONGEST_CLIP:
-            return {"samples": samples}
-        return {"samples_of": self.config.aoi, "samples_digest": samples_digest(samples)}
-
-    def _labels(self) -> LabelsSettings:
-        return LabelsSettings(
-            sets={
-                made: LabelSetSettings(
-                    kind=each.source.kind, ontology=self.ontologies.get(family), resolution_m=each.resolution_m,
-                    licence=each.source.licence, family=family, year=each.year, unknown=each.unknown, parcels=each.parcels,
-                    values=each.source.values if isinstance(each.source, VectorFile) else [], regions=each.regions,
-                    raster=each.source if isinstance(each.source, RasterFile) else None,
-                )
-                for family, labels in sorted(self.config.labels.items())
-                for made, each in labels.by_year(family).items()
-            }
-        )  # fmt: skip
+        return self._texts.of(stage, tile, period, source, layout)
