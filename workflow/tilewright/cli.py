@@ -22,7 +22,9 @@ def _cells(args: argparse.Namespace) -> None:
     from tilewright.config.cell_settings import CellsSettings
     from tilewright.config.settings import parsed
     from tilewright.stages.cells import make_cells
+    from tilewright.store.lean import without_pandas
 
+    without_pandas()
     make_cells(args.tile, parsed(CellsSettings, args.settings), args.output, args.truth, args.locations)
 
 
@@ -30,14 +32,18 @@ def _locations(args: argparse.Namespace) -> None:
     from tilewright.config.location_settings import LocationsSettings
     from tilewright.config.settings import parsed
     from tilewright.stages.locations import make_locations
+    from tilewright.store.lean import without_pandas
 
+    without_pandas()
     make_locations(parsed(LocationsSettings, args.settings), args.output)
 
 
 def _search(args: argparse.Namespace) -> None:
     from tilewright.config.settings import SearchSettings, parsed, parsed_access
     from tilewright.stages.search import make_search
+    from tilewright.store.lean import without_pandas
 
+    without_pandas()
     make_search(parsed(SearchSettings, args.settings), args.output, parsed_access(args.access))
 
 
@@ -81,7 +87,9 @@ def _ask(args: argparse.Namespace) -> None:
     from tilewright.config.label_settings import AskSettings
     from tilewright.config.settings import parsed
     from tilewright.stages.ask import make_asked
+    from tilewright.store.lean import without_pandas
 
+    without_pandas()
     make_asked(args.cells, parsed(AskSettings, args.settings), args.output)
 
 
@@ -89,7 +97,9 @@ def _features(args: argparse.Namespace) -> None:
     from tilewright.config.label_settings import FeaturesSettings
     from tilewright.config.settings import parsed
     from tilewright.stages.features import make_features
+    from tilewright.store.lean import without_pandas
 
+    without_pandas()
     sources = {path.stem: path for path in args.sources}
     make_features(args.cells, sources, parsed(FeaturesSettings, args.settings), args.output)
 
@@ -292,6 +302,13 @@ def _set_up_log(path: Path | None) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def _unexpected(error: Exception) -> int:
+    """Tell of what should not have happened, in the log as well: there `tilewright status` and the end of a run find it."""
+    words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    logging.error("error: unexpected %s; this is a fault of tilewright: report it with the log", words, exc_info=True)
+    return 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; 0 when it ended well, 1 with one message on stderr when not."""
     args = _parser().parse_args(arguments)
@@ -304,11 +321,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
+            return _unexpected(error)
         place = error.filename or getattr(args, "output", None) or getattr(args, "patches", None)
         logging.error(
             "error: cannot write %s: %s; nothing half-written was left: free space or mend the permissions, then run again",
             place, error.strerror,
         )  # fmt: skip
         return 1
+    except Exception as error:
+        return _unexpected(error)
+    if args.log:
+        logging.info("done")  # by which a log of a job that was killed is told from others
     return int(code or 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 SOUND, FAULTY = 0, 1
-"""Exit codes of `verify`."""
+"""Exit codes: `FAULTY` where `verify` found something."""
 
 
 def add_commands(commands: Any) -> None:
@@ -23,12 +23,27 @@ def add_commands(commands: Any) -> None:
     verify.add_argument(
         "--without-patches", action="store_true", help="patch stores were deleted on purpose: none is missed"
     )
+    about = "how far a dataset is, tile by tile, what failed and why; or why a cell or a scene was refused"
+    status = commands.add_parser("status", help=about, description=about)
+    status.set_defaults(run=_status)
+    _dataset(status)
+    status.add_argument("name", nargs="?", help="a cell's or a scene's id: what became of it, and why")
+    status.add_argument(
+        "--refusals", action="store_true", help="also what was refused, by reason: reads the tables of all tiles"
+    )
+    status.add_argument("--map", type=Path, help="draw the tiles by their state: .png or .html")
+    status.add_argument("--json", action="store_true", help="as JSON, all tiles and failures")
+    status.add_argument("--all", action="store_true", help="show every tile and failure, however many")
 
 
 def _dataset(command: argparse.ArgumentParser) -> None:
     command.add_argument("dataset", type=Path, help="its folder: results/<dataset>")
     command.add_argument(
-        "--configfile", type=Path, help="the config that made it; config/config.yaml where that is its"
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="as snakemake was given; config/config.yaml where that is its",
     )
 
 
@@ -61,3 +76,32 @@ def _verify(args: argparse.Namespace) -> int:
         else "with --delete they are removed, so that the next run makes them again"
     )
     return FAULTY
+
+
+def _status(args: argparse.Namespace) -> int:
+    import json
+
+    from tilewright.operations import refusals, showing
+    from tilewright.operations.status import status_of
+    from tilewright.operations.why import why
+
+    if args.name:
+        from tilewright.operations.shape import config_of, folder_of
+
+        config = config_of(folder_of(args.dataset), args.configfile)
+        print(why(args.dataset, args.name, config.periods if config else None), end="")
+        return SOUND
+    board = status_of(args.dataset, args.configfile)
+    refused = refusals.refusals(args.dataset, board.expected.tiles, board.expected.periods) if args.refusals else {}
+    if args.map:
+        from tilewright.operations.tilemap import write_map
+
+        write_map(board, str(args.dataset), args.map)
+    if args.json:
+        more = {"refusals": refusals.document(refused)} if args.refusals else {}
+        print(json.dumps({"dataset": str(args.dataset), **showing.document(board), **more}, ensure_ascii=False))
+    else:
+        print(showing.text(board, str(args.dataset), args.all), end="")
+        if args.refusals:
+            print(f"\n{refusals.words(refused)}", end="")
+    return SOUND

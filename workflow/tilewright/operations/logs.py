@@ -8,6 +8,7 @@ from typing import Final
 from tilewright.operations.places import TILE
 
 _ERROR: Final = " ERROR error: "  # how `cli` writes the one line that a user gets
+ENDED_WELL: Final = " INFO done"
 _END: Final = 1 << 14  # bytes of a log's end that are read
 
 
@@ -51,7 +52,14 @@ def end_of(log: Path) -> str:
 
 def error_in(log: Path) -> str:
     """The error that a stage ended with, in one line; "" where its log has none."""
+    return ending_of(log)[1]
+
+
+def ending_of(log: Path) -> tuple[bool, str]:
+    """Whether a stage came to its end, and the error that it ended with, in one line; "" without."""
     for line in reversed(end_of(log).splitlines()):
         if _ERROR in line:
-            return line.split(_ERROR, 1)[1].strip()
-    return ""
+            return True, line.split(_ERROR, 1)[1].strip()
+        if line.endswith(ENDED_WELL):
+            return True, ""
+    return False, ""

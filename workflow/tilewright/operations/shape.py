@@ -1,11 +1,15 @@
 """What a dataset is to hold: tiles, periods, label sets, exports; by its config, or by its index alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tilewright.errors import TilewrightError
+from tilewright.rules import DatasetConfig
 
+ROOT: Final = Path(__file__).resolve().parents[3]
+"""The project's folder: where the Snakefile, config/providers and config/ontologies are."""
 DEFAULT_CONFIG: Final = Path("config/config.yaml")
 INDEX: Final = "index.parquet"
 
@@ -44,40 +48,39 @@ def folder_of(given: Path) -> Path:
     return given
 
 
-def config_at(path: Path | None, dataset: str) -> dict[str, Any] | None:
-    """The mapping of a config file: the one that is given, or config/config.yaml where that is the dataset's; None without.
+def is_locked(folder: Path) -> bool:
+    """Whether a run is at work on the dataset, or was killed."""
+    locks = folder.absolute().parents[1] / ".snakemake" / "locks"
+    return locks.is_dir() and any(locks.iterdir())
+
+
+def config_of(folder: Path, configfiles: Sequence[Path]) -> DatasetConfig | None:
+    """The config of the dataset in a folder: of the files that are given, or of config/config.yaml where that is this dataset's.
+
+    Paths in it are relative to the working folder, as for Snakemake.
 
     Raises:
-        TilewrightError: where the file that is given is not there, no YAML, or another dataset's.
+        TilewrightError: where the config that is given does not serve, or is another dataset's.
     """
-    import yaml
+    from tilewright.config.load import merged_configs
 
-    place = path or DEFAULT_CONFIG
-    if not place.is_file():
-        if path is not None:
-            raise TilewrightError(f"{path}: no such file; --configfile is the one that snakemake was given")
-        return None
-    try:
-        mapping = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise TilewrightError(f"{place} is no YAML: {error}") from error
-    named = mapping.get("dataset") if isinstance(mapping, dict) else None
-    if named == dataset:
-        return dict(mapping)
-    if path is not None:
-        raise TilewrightError(f"{path} is of the dataset {named!r}, not of {dataset!r}: give the config that made it")
+    dataset = folder.absolute().name
+    files = list(configfiles) or [path for path in (DEFAULT_CONFIG, ROOT / DEFAULT_CONFIG) if path.is_file()][:1]
+    mapping = merged_configs(files) if files else {}
+    if mapping.get("dataset") == dataset:
+        return DatasetConfig.load(mapping, ROOT)
+    if configfiles:
+        raise TilewrightError(
+            f"{files[-1]} is of the dataset {mapping.get('dataset')!r}, not of {dataset!r}: give the config that made it"
+        )
     return None
 
 
-def shape_of(folder: Path, config: dict[str, Any] | None) -> Shape:
+def shape_of(folder: Path, config: DatasetConfig | None) -> Shape:
     """What the index says, where there is a whole one, and the config, where it is known.
 
     What only one of the two has is left out: it is not made yet, or no longer wanted.
     """
-    from tilewright.config.label_files import source_name
-    from tilewright.config.label_sets import OsmFile, Overpass, RasterFile, VectorFile
-    from tilewright.config.load import load_config
-    from tilewright.config.settings import companions_of
     from tilewright.store.table import table_metadata
 
     try:
@@ -91,18 +94,11 @@ def shape_of(folder: Path, config: dict[str, Any] | None) -> Shape:
     )  # fmt: skip
     if config is None:
         return shape
-    asked = load_config(config)
-    sources = {name: each.source for name, each in asked.label_sets().items() if name in labels}
-    names = {
-        name: source_name(asked.label_sets()[name]) for name in sources if not isinstance(sources[name], RasterFile)
-    }
     return replace(
         shape,
-        periods=tuple(period.name for period in asked.all_periods()),
-        labels=bool(labels & set(asked.label_sets())),
-        companions=bool(collections & set(companions_of(asked))),
-        sources=tuple(
-            sorted({names[name] for name, each in sources.items() if isinstance(each, OsmFile | VectorFile)})
-        ),
-        answers=tuple(sorted({names[name] for name, each in sources.items() if isinstance(each, Overpass)})),
+        periods=tuple(config.periods),
+        labels=bool(labels & set(config.label_sets)),
+        companions=bool(collections & set(config.companions)),
+        sources=tuple(sorted({source for name, source in config.sources.items() if name in labels})),
+        answers=tuple(sorted({source for name, source in config.asked.items() if name in labels})),
     )

@@ -1,7 +1,7 @@
 """verify: reads every file of a dataset, names what is damaged or lost, and clears the way for Snakemake to make it again."""
 
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tilewright.errors import TilewrightError
 from tilewright.operations import checks, places
-from tilewright.operations.shape import Shape, config_at, folder_of, shape_of
+from tilewright.operations.shape import Shape, config_of, folder_of, is_locked, shape_of
 from tilewright.operations.survey import Survey, survey
 
 DAMAGED: Final = "damaged"
@@ -76,7 +76,7 @@ class Verified:
 
 
 def verify(
-    folder: Path, tiles: Collection[str] = (), configfile: Path | None = None, delete: bool = False, threads: int = 2,
+    folder: Path, tiles: Collection[str] = (), configfiles: Sequence[Path] = (), delete: bool = False, threads: int = 2,
     without_patches: bool = False,
 ) -> Verified:  # fmt: skip
     """Check every file of a dataset.
@@ -84,7 +84,7 @@ def verify(
     Args:
         folder: the dataset's, results/<dataset>.
         tiles: those to look at, and at nothing of the whole dataset; none: at everything.
-        configfile: the dataset's, where it is not config/config.yaml.
+        configfiles: the dataset's, merged in their order, where it is not config/config.yaml.
         delete: remove what is damaged or half-written, and what keeps Snakemake from seeing what is lost: the next run makes it again.
         threads: files read at a time.
         without_patches: patches were deleted on purpose and are not missed. Where no tile has any, that goes without saying.
@@ -95,7 +95,7 @@ def verify(
     folder = folder_of(folder)
     if delete:
         _refuse_at_work(folder)
-    shape = shape_of(folder, config_at(configfile, folder.absolute().name))
+    shape = shape_of(folder, config_of(folder, configfiles))
     there = survey(folder, tiles)
     found = Verified([Finding(LEFTOVER, path) for path in there.leftovers])
     found.findings += [Finding(UNKNOWN, path) for path in there.unknown]
@@ -115,8 +115,7 @@ def verify(
 
 
 def _refuse_at_work(folder: Path) -> None:
-    locks = folder.absolute().parents[1] / ".snakemake" / "locks"
-    if locks.is_dir() and any(locks.iterdir()):
+    if is_locked(folder):
         raise TilewrightError(
             f"{folder}: a run is at work here, or was killed, so that nothing is removed: wait for it, or say snakemake --unlock, then again"
         )
