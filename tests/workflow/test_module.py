@@ -31,6 +31,8 @@ module tilewright:
         "{ROOT}/Snakefile"
     config:
         config["tilewright"]
+    prefix:
+        "made"
 
 
 use rule * from tilewright as tilewright_*
@@ -60,26 +62,32 @@ def snakemake(directory: Path, *arguments: str) -> Run:
 
 def other(directory: Path, config: dict[str, Any], snakefile: str = SNAKEFILE) -> Path:
     """Another project, whose config has our config as one key, and a key `aoi` of its own."""
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     (directory / "Snakefile").write_text(snakefile)
     (directory / "config.yaml").write_text(yaml.safe_dump({"aoi": {"tiles": "its own affair"}, "tilewright": config}))
     return directory
 
 
-def test_another_workflow_imports_ours_and_goes_on_from_its_index(tmp_path: Path, built: Project):
-    folder = other(
-        tmp_path / "other", {**built.config, "aoi": {"file": write_aoi(tmp_path / "aoi.geojson", SOUTH_BOX)}}
-    )
+def test_another_workflow_imports_ours_and_goes_on_from_its_index(tmp_path: Path, world: Path, built: Project):
+    config = {**built.config, "aoi": {"file": write_aoi(tmp_path / "aoi.geojson", SOUTH_BOX)}}
+    folder = other(tmp_path / "other", config)
     run = snakemake(folder)
     assert run.code == 0, run.output[-6000:]
     once = dict.fromkeys(["cells", "group", "source", "features", "labels", "zone", "index"], 1)
     twice = dict.fromkeys(["search", "mask", "crop"], 2)
     assert run.jobs == {**{f"tilewright_{rule}": jobs for rule, jobs in {**once, **twice}.items()}, "counts": 1}
-    made = digests(folder / "results/small", "tiles")
+    made = digests(folder / "made/results/small", "tiles")
     assert made == {name: digest for name, digest in built.digests("tiles").items() if name in made}
-    rows = pyarrow.parquet.read_metadata(folder / "results/small/index.parquet").num_rows
+    rows = pyarrow.parquet.read_metadata(folder / "made/results/small/index.parquet").num_rows
     assert (folder / "counts.txt").read_text() == f"{rows} counted\n"
     assert snakemake(folder, "--dry-run").planned == {}
+    # what the user brings is not below the prefix
+    (folder / "town.osm.pbf").symlink_to(world / "world.osm.pbf")
+    source = {"kind": "pbf", "path": "town.osm.pbf"}
+    labels = {"osm": {**built.config["labels"]["osm"], "source": source}}
+    other(folder, {**config, "labels": labels, "export": {"layout": ["geotiff"]}})
+    planned = snakemake(folder, "--dry-run", "tilewright_all").planned
+    assert planned["tilewright_source"] == planned["tilewright_export_tile"] == planned["tilewright_export"] == 1
 
 
 CONDA = rf"""#!/usr/bin/env bash
@@ -110,12 +118,12 @@ def test_rules_run_in_an_environment_that_has_no_library(
     (base / "conda").chmod(0o755)
     (base / "activate").write_text('export PATH="$1/bin:$PATH" IN_CONDA="$1"')
     monkeypatch.setenv("PATH", f"{base}{os.pathsep}{os.environ['PATH']}")
-    target = "results/small/tiles/35JQG/cells.parquet"
+    target = "made/results/small/tiles/35JQG/cells.parquet"
     run = snakemake(folder, "--software-deployment-method", "conda", "--", target)
     assert run.code == 0, run.output[-6000:]
     assert run.jobs == {"tilewright_cells": 1} and "Activating conda environment" in run.output
-    assert digests(folder / "results/small", "tiles") == {
-        name: digest for name, digest in built.digests("tiles").items() if name in target
+    assert digests(folder / "made/results/small", "tiles") == {
+        name: digest for name, digest in built.digests("tiles").items() if target.endswith(name)
     }
     environment = next((folder / ".snakemake/conda").glob("*/bin/python"))
     assert subprocess.run([environment, "-c", "import numpy"], check=False).returncode == 0

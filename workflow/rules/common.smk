@@ -1,4 +1,6 @@
 # The config, checked once; and what the rules ask of it. Nothing here looks at tiles until a rule that gathers them does.
+import gc
+import inspect
 import shlex
 from functools import cache
 
@@ -9,6 +11,9 @@ from tilewright.config.bands import PRIMARY
 from tilewright.config.load import with_last_area
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
+
+# The graph of jobs lives as long as Snakemake: looking for garbage in it all the time is a seventh of what it costs.
+gc.set_threshold(100_000, 20, 20)
 
 # What was merged into the config: nothing where an importing workflow gives it.
 GIVEN = [] if IMPORTED else [*map(load_configfile, workflow.overwrite_configfiles), workflow.config_settings.config]
@@ -31,6 +36,8 @@ ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
 # stays on the disk. Without one everything does, and the flag would only cost.
 BUCKET = workflow.storage_settings.default_storage_provider
 here = local if BUCKET else (lambda paths: paths)
+# What a user brings is where the config says, whatever prefix an importing workflow gives to what is made.
+yours = local if BUCKET or IMPORTED else (lambda paths: paths)
 # Snakemake cannot update what is in a bucket: it deletes it before the job.
 updated = (lambda path: path) if BUCKET else update
 
@@ -48,10 +55,17 @@ def catalogs(*collections):
     What was found is what is used: a catalog of one's own may grow without any period being searched again, as an API
     does. The simulated one is remade as a whole, and then all of it is.
     """
-    found = here(DATASET.catalogs(collections))
+    found = yours(DATASET.catalogs(collections))
     return found if DATASET.config.simulate else [ancient(path) for path in found]
 
 
+def known(function):
+    """A function for a rule, with its signature beside it: Snakemake asks for that several times a job, which is dear."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+@known
 def access(wildcards, input):
     """How files of imagery are opened.
 
@@ -73,6 +87,7 @@ wildcard_constraints:
 def settings_of(stage):
     """The params function of a stage: its settings as text, or Snakemake's error for a bad tile."""
 
+    @known
     def settings(wildcards):
         if stage == "cells":
             locations()  # told in its settings: made first, where there are cities
@@ -106,17 +121,15 @@ def tiles_by_zone():
 # Label sets that read the same file alike share what it was made into.
 SOURCES = [f"{RESULTS}/sources/{name}.parquet" for name in sorted(set(DATASET.sources.values()))]
 ASKED = [f"{TILE}/asked/{name}.parquet" for name in sorted(set(DATASET.asked.values()))]
+# The one of them that cells must meet, where the config asks for it.
+GROUND_TRUTH = [
+    f"{RESULTS}/sources/{DATASET.sources[name]}.parquet" for name in [DATASET.config.cells.labelled_by] if name
+]
 
 
 def files_of_source(wildcards):
     """The files that a label source is read from."""
-    return here(DATASET.source_files(wildcards.source))
-
-
-def ground_truth(wildcards):
-    """The normalised source that cells must meet, where the config asks for it."""
-    name = DATASET.config.cells.labelled_by
-    return f"{RESULTS}/sources/{DATASET.sources[name]}.parquet" if name else []
+    return yours(DATASET.source_files(wildcards.source))
 
 
 def ontology_of(wildcards):
@@ -124,7 +137,7 @@ def ontology_of(wildcards):
     family = DATASET.family(wildcards.label_set)
     if family not in DATASET.ontologies:
         raise WorkflowError(f"labels.{family}: has no ontology, so there is no legend")
-    return here(DATASET.ontologies[family])
+    return yours(DATASET.ontologies[family])
 
 
 def features_of_legend(wildcards):
@@ -171,14 +184,15 @@ def tiles_folder(wildcards, output):
     return Path(output[0]).parents[1] / "tiles"
 
 
-def export_folder(wildcards):
-    """Where an export is."""
-    return EXPORT.format(layout=wildcards.layout)
+def export_folder(wildcards, output):
+    """Where an export is, from where its files or a tile's tables are."""
+    folder = Path(output[0]).parent
+    return folder.parent.with_suffix("") if folder.parent.suffix == ".tiles" else folder
 
 
 def tables_of_export(wildcards):
     """What is known of the files of an export, tile by tile."""
-    folder = export_folder(wildcards)
+    folder = EXPORT.format(layout=wildcards.layout)
     names = ("files", "records")
     tables = [
         f"{folder}.tiles/{tile}/{name}.parquet"

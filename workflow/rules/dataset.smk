@@ -33,7 +33,7 @@ rule zone:
 rule index:
     input:
         zones=zone_files,
-        own=here(DATASET.index_files),
+        own=yours(DATASET.index_files),
     output:
         index=f"{RESULTS}/index.parquet",
         statistics=report(f"{RESULTS}/statistics.json", caption="../report/statistics.rst", category="Dataset"),

@@ -84,8 +84,8 @@ if DATASET.label_sets:
         input:
             cells=f"{TILE}/cells.parquet",
             features=f"{TILE}/features.parquet",
-            ontologies=here(list(DATASET.ontologies.values())),
-            rasters=here(DATASET.label_rasters),
+            ontologies=yours(list(DATASET.ontologies.values())),
+            rasters=yours(DATASET.label_rasters),
         output:
             f"{TILE}/labels.zarr.zip",
         log:

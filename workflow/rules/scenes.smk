@@ -4,8 +4,8 @@ if DATASET.config.simulate:
 
     rule simulate:
         output:
-            catalog=here(f"{DATASET.simulated_folder()}/catalog.json"),
-            osm=here(f"{DATASET.simulated_folder()}/world.osm.pbf"),
+            catalog=yours(f"{DATASET.simulated_folder()}/catalog.json"),
+            osm=yours(f"{DATASET.simulated_folder()}/world.osm.pbf"),
         log:
             here("logs/simulate.log"),
         benchmark:
@@ -31,9 +31,9 @@ if DATASET.config.aoi.cities:
     # The one checkpoint: which tiles there are is itself a result.
     checkpoint locations:
         input:
-            table=here(DATASET.city_table),
+            table=yours(DATASET.city_table),
         output:
-            here(DATASET.locations_file),
+            yours(DATASET.locations_file),
         log:
             here(f"{LOGS}/locations.log"),
         benchmark:
@@ -56,9 +56,9 @@ if DATASET.config.aoi.cities:
 # Of light rules: on a cluster they run where Snakemake runs, since a submission starts Snakemake twice, which costs more.
 rule cells:
     input:
-        rasters=here(DATASET.cell_rasters),
-        truth=ground_truth,
-        locations=locations,
+        rasters=yours(DATASET.cell_rasters),
+        truth=GROUND_TRUTH,
+        locations=locations if DATASET.config.aoi.cities else [],
     output:
         f"{TILE}/cells.parquet",
     log:
@@ -74,14 +74,14 @@ rule cells:
         disk_mb=needs("cells")["disk_mb"],
     params:
         settings=settings_of("cells"),
-        truth=lambda wildcards, input: f"--truth {shlex.quote(input.truth)}" if input.truth else "",
-        locations=lambda wildcards, input: f"--locations {shlex.quote(input.locations)}" if input.locations else "",
         version=DATASET.version("cells"),
     message:
         "Sampling tile {wildcards.tile}"
     shell:
-        "python -m tilewright --log {log} cells --tile {wildcards.tile} {params.truth} {params.locations} "
-        "--settings {params.settings:q} --output {output}"
+        "python -m tilewright --log {log} cells --tile {wildcards.tile} "
+        + ("--truth {input.truth:q} " if GROUND_TRUTH else "")
+        + ("--locations {input.locations:q} " if DATASET.config.aoi.cities else "")
+        + "--settings {params.settings:q} --output {output}"
 
 
 rule search:
