@@ -23,7 +23,7 @@ WATERMARKS = Simulate(seed=7, sites=[NORTH, SOUTH], years=[2019], scenes_per_yea
 
 
 # Of the folders of tests those that take longest first: with `--dist loadfile --no-loadscope-reorder` the short files fill the end.
-_FIRST = ["workflow", "mutations", "integration", "unit", "live"]
+_FIRST = ["cluster", "workflow", "mutations", "integration", "unit", "live"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
