@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end bench-clean recipes
+.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end bench-wide bench-clean recipes
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -53,6 +53,10 @@ bench: bench-imagery bench-radar bench-stores bench-loader bench-labels bench-lo
 
 bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end: bench-%: .venv/installed
 	python benchmarks/$(subst -,_,$*).py
+
+# A wide run on a cluster of 64 cores that this machine only claims to have: about ten minutes, most of them asleep.
+bench-wide: .venv/installed
+	python benchmarks/wide.py
 
 # Every recipe end to end on a small simulated world, with a page of its samples: about 20 minutes on two cores, and 1 GB.
 recipes: .venv/installed
