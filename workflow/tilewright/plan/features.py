@@ -1,6 +1,7 @@
 """How many features the label sources have, in all and around a tile's cells: judged by the size of their files."""
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from tilewright.rules import DatasetConfig
 from tilewright.vector.ontology import MARGIN_M
 
 # Features that are kept, a MB of the file. PBF and XML: of Liechtenstein's extract of 2013. Of vector maps a row of 1 kB is assumed.
-_A_MB: Final = {".pbf": 30_000, ".osm": 3_000}
+_A_MB: Final = {".pbf": 14_000, ".osm": 1_000}
 _A_MB_OF_ROWS: Final = 1_000
 # Of the simulated world, a km² (the demo's site of 20 km).
 _SIMULATED: Final = 40
@@ -32,7 +33,7 @@ def features_in(labels: LabelSet, dataset: DatasetConfig) -> float:
     if not isinstance(source, OsmFile | VectorFile):
         return 0.0
     world = dataset.config.simulate
-    if world is not None and Path(source.path).parent == dataset.simulated_folder():
+    if world is not None and dataset.is_simulated(Path(source.path)):
         return sum((site.side_m / 1000) ** 2 for site in world.sites) * _SIMULATED
     return source_mb(labels) * _A_MB.get(Path(source.path).suffix.lower(), _A_MB_OF_ROWS)
 
@@ -59,11 +60,14 @@ def _near(labels: LabelSet, dataset: DatasetConfig, cells: pd.DataFrame) -> floa
 def _extent(labels: LabelSet) -> shapely.Polygon | None:
     """The box in the header of an OpenStreetMap extract."""
     source = labels.source
-    if not isinstance(source, OsmFile) or not Path(source.path).is_file():
-        return None
+    return _box_of(source.path) if isinstance(source, OsmFile) and Path(source.path).is_file() else None
+
+
+@cache
+def _box_of(path: str) -> shapely.Polygon | None:
     import osmium
 
-    with osmium.io.Reader(source.path, osmium.osm.NOTHING) as reader:
+    with osmium.io.Reader(path, osmium.osm.NOTHING) as reader:
         box = reader.header().box()
     if not box.valid():
         return None

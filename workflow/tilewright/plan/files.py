@@ -166,8 +166,9 @@ class Files:
             step, _, west, _, _, north = asset.transform
             rows, columns = layout.grid.shape
             return Raster(
-                west, north, step, (rows, columns), layout.block, layout.dtype.itemsize, layout.counts.astype(float)
-            )
+                west, north, step, (rows, columns), layout.block, layout.dtype.itemsize, layout.counts.astype(float),
+                min(HEAD_BYTES, int((layout.offsets + layout.counts).max(initial=0))),
+            )  # fmt: skip
         seen = self._seen[collection, band]
         if not seen:
             return usual

@@ -27,8 +27,8 @@ from tilewright.simulate.products import products
 from tilewright.simulate.schedule import SimScene, schedule
 
 ASKED: Final = "asked of the catalog"
-SIMULATED: Final = "as the simulated world will have them, clouds guessed by the kind of day"
-ESTIMATED: Final = "estimated from the satellites' orbits, clouds drawn around the mean over land"
+SIMULATED: Final = "those that will be simulated, clouds guessed by the kind of day"
+ESTIMATED: Final = "estimated: the satellites' orbits, clouds drawn around the mean over land"
 
 # Share of cloud by the simulator's kinds of day (tilewright.simulate.sky).
 _CLOUD: Final = {"clear": 0.0, "cumulus": 0.25, "overcast": 0.97, "swath": 0.0, "snow": 0.0, "hazy": 0.0}
@@ -64,7 +64,7 @@ class Finding:
     def _yet_to_simulate(self, catalog: Path) -> bool:
         """Whether the catalog is of a simulated world that is not made yet, or will be made anew."""
         settings = self._dataset.config.simulate
-        if settings is None or catalog.parent != self._dataset.simulated_folder():
+        if settings is None or not self._dataset.is_simulated(catalog):
             return False
         return not (catalog.is_file() and world_digest(settings) in catalog.read_text())
 

@@ -17,7 +17,7 @@ from tilewright.grid import placed, tile
 from tilewright.rules import DatasetConfig
 from tilewright.stages import cells, locations
 
-COUNTED: Final = 200
+COUNTED: Final = 100
 """So many tiles at most are sampled for their number of cells alone, as the stage `cells` does it: some 40 ms of CPU each."""
 
 

@@ -4,9 +4,6 @@ from pathlib import Path
 
 from tilewright.rules import DatasetConfig
 
-ONCE = ("simulate", "locations", "index", "report", "all")
-"""Rules with one job, where they have any."""
-
 
 def jobs_of(dataset: DatasetConfig, tiles: int, zones: int) -> dict[str, int]:
     """Rule → jobs, those of `all` included, in the order of the way of the data; rules without any are left out.
@@ -42,8 +39,6 @@ def jobs_of(dataset: DatasetConfig, tiles: int, zones: int) -> dict[str, int]:
 
 def needs_world(dataset: DatasetConfig) -> bool:
     """Whether files of the simulated world are read that are not there yet."""
-    if dataset.config.simulate is None:
-        return False
     read = [Path(path) for path in dataset.catalogs(list(dataset.providers))]
     read += [Path(path) for source in set(dataset.sources.values()) for path in dataset.source_files(source)]
-    return any(path.parent == dataset.simulated_folder() and not path.is_file() for path in read)
+    return any(dataset.is_simulated(path) and not path.is_file() for path in read)

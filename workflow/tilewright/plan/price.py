@@ -110,7 +110,8 @@ class _Works:
 
     def __init__(self, dataset: DatasetConfig, sample: Sample) -> None:
         self._dataset, self._sample, self._config = dataset, sample, dataset.config
-        self._mapped = work_of(self._config, "features", Known(cells=0)).features
+        most = work_of(self._config, "features", Known(cells=0)).features
+        self._near = {tile: features_near(dataset, sample.ground.sample[tile], most) for tile in sample.imagery}
 
     def of(self, rule: str) -> Iterator[Kind]:
         """The kinds of jobs that a rule has."""
@@ -119,8 +120,7 @@ class _Works:
             yield from self._by_period(rule)
         elif rule == "source":
             for name in sorted(set(self._dataset.sources.values())):
-                of = next(each for each, source in self._dataset.sources.items() if source == name)
-                labels = self._dataset.sets[of]
+                labels = self._dataset.of_source(name)
                 yield Kind(1, Work(features=features_in(labels, self._dataset), source_mb=source_mb(labels)))
         elif rule == "zone":
             for tiles in ground.zones.values():
@@ -165,11 +165,10 @@ class _Works:
         sample = self._sample
         for tile, by_period in sample.imagery.items():
             frame = sample.ground.sample[tile]
-            features = features_near(self._dataset, frame, self._mapped) if self._dataset.sets else 0
             patches: Counter[str] = Counter()
             for one in by_period.values():
                 patches.update(one.patches)
-            known = Known(cells=round(len(frame) * sample.more), features=features)
+            known = Known(cells=round(len(frame) * sample.more), features=self._near[tile])
             for kind in self._layouts(rule, self._with(work_of(self._config, rule, known), patches)):
                 yield kind._replace(share=sample.weight)
         if sample.empty or not sample.imagery:
@@ -194,11 +193,7 @@ class _Works:
         return self._with(work_of(self._config, "index", known), here)
 
     def _features(self, tiles: int) -> float:
-        near = [
-            features_near(self._dataset, self._sample.ground.sample[tile], self._mapped)
-            for tile in self._sample.imagery
-        ]
-        return sum(near) / len(near) * tiles if near and self._dataset.sets else 0.0
+        return sum(self._near.values()) / max(1, len(self._near)) * tiles
 
     def _with(self, work: Work, patches: Mapping[str, float]) -> Work:
         """The work with the pixels of as many dates of cells, by collection."""

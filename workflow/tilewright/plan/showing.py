@@ -56,7 +56,7 @@ def text(plan: Plan) -> str:
     """The plan as a table of what it costs and what each figure rests on, then one of the rules."""
     ground, wall, basis = plan.ground, plan.wall, plan.basis
     about = "" if ground.exact else "about "
-    sampled = "" if plan.looked_at == len(ground.cells) else f" of {plan.looked_at} tiles, for all"
+    sampled = "" if plan.looked_at == len(ground.cells) else f"; {_many(plan.looked_at, 'tile')} looked at"
     rows = [
         ("tiles", f"{len(ground.cells):,}", f"in {_many(len(ground.zones), 'UTM zone')}"),
         ("periods", f"{len(plan.periods):,}", _listed(plan.periods)),

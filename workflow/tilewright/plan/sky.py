@@ -8,12 +8,12 @@ counts as it will on the true ones.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import erf
 from typing import Final
 
 import numpy as np
 import pandas as pd
 import shapely
+from scipy.special import ndtr
 
 from tilewright.catalog import Scene, scene_asset
 from tilewright.config.bands import NO_DATA, SCL_CLASSES
@@ -110,8 +110,7 @@ def _field(east: np.ndarray, north: np.ndarray, seed: int) -> np.ndarray:
     step = 2 * np.pi / np.exp(generator.uniform(shortest, longest, _WAVES))
     angle, phase = generator.uniform(0, 2 * np.pi, (2, _WAVES))
     at = np.outer(east, step * np.cos(angle)) + np.outer(north, step * np.sin(angle)) + phase
-    value = np.sqrt(2 / _WAVES) * np.cos(at).sum(axis=1)
-    return np.asarray([0.5 * (1 + erf(each / np.sqrt(2))) for each in value.tolist()])
+    return np.asarray(ndtr(np.sqrt(2 / _WAVES) * np.cos(at).sum(axis=1)))
 
 
 def _shares(field: np.ndarray, ends: np.ndarray) -> np.ndarray:
