@@ -25,15 +25,15 @@ rule crop:
         disk_mb=needs("crop")["disk_mb"],
     params:
         settings=settings_of("crop"),
-        companions=lambda wildcards, input: f"--companions {shlex.quote(input.companions)}" if input.companions else "",
         access=access,
         version=DATASET.version("crop"),
     message:
         "Cropping {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log.text} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} {params.companions} --masks {input.masks} "
-        "--settings {params.settings:q} --access {params.access:q} --patches {output.patches} --selection {output.selection} "
-        "--traffic {log.traffic}"
+        "python -m tilewright --log {log.text} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} "
+        + ("--companions {input.companions:q} " if DATASET.companions else "")
+        + "--masks {input.masks} --settings {params.settings:q} --access {params.access:q} --patches {output.patches} "
+        "--selection {output.selection} --traffic {log.traffic}"
 
 
 rule group:

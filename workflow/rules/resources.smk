@@ -1,7 +1,5 @@
 # What a job of each rule asks a scheduler for: worked out from the config once a rule, since a planet has 330,000 jobs.
 # See docs/resources.md.
-import inspect
-
 from tilewright.costs import Known, asked, work_of
 
 
@@ -32,11 +30,10 @@ def needs_of_source(source):
 def at_each_attempt(amount):
     """A resource: `amount` of the wildcards, doubled at each attempt."""
 
+    @known
     def resource(wildcards, attempt):
         return amount(wildcards) << (attempt - 1)
 
-    # Snakemake asks for it at each job
-    resource.__signature__ = inspect.signature(resource)
     return resource
 
 
