@@ -19,7 +19,7 @@ from tilewright.stages.ask import make_asked
 from tilewright.stages.features import MARGIN_M, make_features
 from tilewright.stages.source import ODBL_NOTICE, make_source
 from tilewright.store import read_table, table_metadata, write_table
-from tilewright.store.features import read_features
+from tilewright.store.features import read_arrow
 
 EPSG, ULX, ULY = 32632, 538_560, 5_221_440
 
@@ -131,7 +131,8 @@ def test_rows_are_those_of_the_source(tmp_path):
     ways = [(n, {"building": str(n)}, square(ULX + 97 * n - 9_000, ULY - 41 * n, 10 + n)) for n in range(1, 180)]
     table = cut(cells, write_pbf(tmp_path / "a.osm.pbf", ways), tmp_path / "features.parquet")
     assert 50 < len(table) < 179
-    near = read_features(tmp_path / "region.parquet", cells_boxes(read_table(cells), MARGIN_M))
+    near = read_arrow(tmp_path / "region.parquet", cells_boxes(read_table(cells), MARGIN_M)).to_pandas()
+    near = gpd.GeoDataFrame(near.drop(columns="bbox"), geometry=shapely.from_wkb(near["geometry"]), crs=4326)
     assert table.drop(columns="label_set").equals(near)
     assert sorted(gpd.read_parquet(tmp_path / "features.parquet")["source_id"]) == table["source_id"].tolist()
     few = gpd.read_parquet(tmp_path / "features.parquet", bbox=near.geometry.iloc[3].bounds)

@@ -61,7 +61,7 @@ def scenes(items: list[Item], **changes: Any) -> pd.DataFrame:
     read = [
         read_scene(keys[each["collection"]], each, held[keys[each["collection"]]], Access(), True) for each in items
     ]
-    table = scene_table(read)
+    table = scene_table(read).to_pandas()
     for name, values in changes.items():
         table[name] = values
     return table
@@ -155,7 +155,9 @@ def test_real_documents_and_strange_ones_come_back_exactly(shared_data: Path, wo
     collection = Provider.model_validate({**provider("x").model_dump(), "collections": {"s2_l2a": held}}).collections[
         "s2_l2a"
     ]
-    tables = [scene_table([read_scene("s2_l2a", each, collection, Access(), True)]) for each in [*items, *odd]]
+    tables = [
+        scene_table([read_scene("s2_l2a", each, collection, Access(), True)]).to_pandas() for each in [*items, *odd]
+    ]
     table = pd.concat(tables, ignore_index=True)
     table["collection"] = [
         json.loads(each)["collection"] for each in table["item"]

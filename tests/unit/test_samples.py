@@ -346,7 +346,7 @@ def test_reference_dates_are_each_cells_own_shift(tmp_path: Path) -> None:
 
 def test_locations_around_cities(tmp_path: Path) -> None:
     rows = pd.DataFrame({"sample": [0, 3, 5], "lon": [9.5, 9.6, 12.3], "lat": [47.1, 47.2, 42.05], "city": ["Vaduz", "Sargans", "Rome"], "tile": ["32TNT", "32TNT", "33TTG"], "reason": ["", "", ""]})  # fmt: skip
-    write_locations(rows, tmp_path / "locations.parquet", {})
+    write_locations({name: rows[name].to_numpy() for name in rows}, tmp_path / "locations.parquet", {})
     told = CellsSettings(size_m=2640, strategy="samples")
     make_cells("32TNT", told, tmp_path / "cells", locations=tmp_path / "locations.parquet")
     table = read_table(tmp_path / "cells").sort_values("sample")

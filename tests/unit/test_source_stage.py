@@ -21,7 +21,7 @@ from tilewright.stages.source import ODBL_NOTICE, make_source
 from tilewright.store import features as store
 from tilewright.store import table_metadata
 from tilewright.store.batch import Batch
-from tilewright.store.features import FeatureWriter, read_features
+from tilewright.store.features import FeatureWriter, read_arrow
 
 WORLD = [(-180.0, -90.0, 180.0, 90.0)]
 ELEMENTS = [element for case in cases().values() for element in case.elements]
@@ -63,7 +63,7 @@ def write(path: Path, *batches: Batch) -> Path:
 def test_osm_source(tmp_path):
     pbf = write_osm(ELEMENTS, tmp_path / "region.osm.pbf")
     make_source(osm(pbf), tmp_path / "osm.parquet")
-    table = read_features(tmp_path / "osm.parquet", WORLD)
+    table = read_arrow(tmp_path / "osm.parquet", WORLD).to_pandas()
     truth = sorted(
         ((each.source_type, each.source_id, each.kind) for case in cases().values() for each in case.truth),
     )
@@ -98,7 +98,7 @@ def test_vector_source(tmp_path):
     gpd.GeoDataFrame({"crop": ["wheat", None]}, geometry=shapes, crs=4326).to_file(tmp_path / "fields.gpkg")
     source = VectorFile(kind="vector", path=str(tmp_path / "fields.gpkg"), attributes=["crop"], licence="")
     make_source(SourceSettings(source=source), tmp_path / "fields.parquet")
-    table = read_features(tmp_path / "fields.parquet", WORLD)
+    table = read_arrow(tmp_path / "fields.parquet", WORLD).to_pandas()
     assert table["tags"].tolist() == ['{"crop":"wheat"}', "{}"]
     assert table["source_type"].tolist() == ["row", "row"] and table["source_id"].tolist() == [1, 2]
     said = table_metadata(tmp_path / "fields.parquet")
@@ -145,7 +145,7 @@ def test_bytes_do_not_depend_on_batches(tmp_path_factory, seed, cuts):
 
 def test_an_empty_source(tmp_path):
     path = write(tmp_path / "none.parquet")
-    assert len(read_features(path, WORLD)) == 0
+    assert len(read_arrow(path, WORLD)) == 0
     assert len(gpd.read_parquet(path)) == 0
 
 
@@ -159,14 +159,14 @@ def test_box_reads_of_all_libraries(tmp_path, monkeypatch, row_group):
     for box in [(0.0, 0.0, 20.0, 15.0), (-180.0, -90.0, 0.0, 90.0), (3.0, 3.0, 3.001, 3.001)]:
         near = (bounds[:, 0] <= box[2]) & (bounds[:, 2] >= box[0]) & (bounds[:, 1] <= box[3]) & (bounds[:, 3] >= box[1])
         expected = sorted(every.source_id[near].tolist())
-        assert sorted(read_features(path, [box])["source_id"]) == expected
+        assert sorted(read_arrow(path, [box])["source_id"].to_pylist()) == expected
         assert sorted(gpd.read_parquet(path, bbox=box)["source_id"]) == expected
     table = gpd.read_parquet(path)
     assert table.crs.to_epsg() == 4326
     assert list(table.columns) == ["source_type", "source_id", "kind", "tags", "geometry"]
     if "Parquet" in pyogrio.list_drivers():
         near = pyogrio.read_dataframe(path, bbox=(0, 0, 20, 15))
-        assert sorted(near["source_id"]) == sorted(read_features(path, [(0, 0, 20, 15)])["source_id"])
+        assert sorted(near["source_id"]) == sorted(read_arrow(path, [(0, 0, 20, 15)])["source_id"].to_pylist())
 
 
 def test_rows_of_a_place_are_in_few_row_groups(tmp_path, monkeypatch):
@@ -187,26 +187,26 @@ def test_rows_of_a_place_are_in_few_row_groups(tmp_path, monkeypatch):
 def test_two_boxes_take_a_feature_once(tmp_path):
     wide = Batch(["way"], np.array([1]), ["area"], ["{}"], np.array([shapely.box(-180, -10, 180, 10)]))
     path = write(tmp_path / "a.parquet", wide)
-    assert len(read_features(path, [(179.0, -1.0, 180.0, 1.0), (-180.0, -1.0, -179.0, 1.0)])) == 1
-    assert len(read_features(path, [])) == 0
+    assert len(read_arrow(path, [(179.0, -1.0, 180.0, 1.0), (-180.0, -1.0, -179.0, 1.0)])) == 1
+    assert len(read_arrow(path, [])) == 0
 
 
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(TilewrightError, match=r"none\.parquet is missing"):
-        read_features(tmp_path / "none.parquet", WORLD)
+        read_arrow(tmp_path / "none.parquet", WORLD)
     path = write(tmp_path / "a.parquet", many(50))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TilewrightError, match=r"a\.parquet cannot be read"):
-        read_features(path, WORLD)
+        read_arrow(path, WORLD)
     gpd.GeoDataFrame(geometry=[shapely.Point(1, 1)], crs=4326).to_parquet(path)
     with pytest.raises(TilewrightError, match=r"a\.parquet was not written by tilewright"):
-        read_features(path, WORLD)
+        read_arrow(path, WORLD)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "FORMAT", "tilewright-features-0")
         write(path, many(50))
     with pytest.raises(TilewrightError, match=r"a\.parquet is of another version: delete it and run again"):
-        read_features(path, WORLD)
+        read_arrow(path, WORLD)
 
 
 _PEAK = """

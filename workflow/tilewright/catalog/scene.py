@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
+import pyarrow as pa
 
 from tilewright.catalog import fields as read
 from tilewright.catalog.assets import Asset, href_of, local_size, placed, shown
@@ -18,6 +18,9 @@ from tilewright.catalog.radiometry import Decision, decide
 from tilewright.config.bands import RADAR
 from tilewright.config.base import path_safe
 from tilewright.config.provider import Access, CollectionAccess, ProviderCollection
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The simulator's items carry a digest of their world here: another world has other pixels under the same ids.
 WORLD: Final = "tilewright:world"
@@ -68,6 +71,15 @@ class Scene:
     assets: str
     digest: str
     item: str
+
+
+_KINDS: Final = {
+    "datetime": pa.timestamp("us"),
+    "relative_orbit": pa.int32(),
+    "dn_offset": pa.int32(),
+    "cloud_cover": pa.float64(),
+}
+_SCHEMA: Final = pa.schema([(field.name, _KINDS.get(field.name, pa.string())) for field in dataclasses.fields(Scene)])
 
 
 def read_scene(key: str, item: dict[str, Any], collection: ProviderCollection, access: Access, local: bool) -> Scene:
@@ -208,12 +220,13 @@ def _text(document: Any) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
 
 
-def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:
+def scene_table(scenes: Sequence[Scene]) -> pa.Table:
     """Scenes as the rows of `scenes.parquet`, typed also where there are none."""
-    columns = [field.name for field in dataclasses.fields(Scene)]
-    table = pd.DataFrame([tuple(map(_storable, dataclasses.astuple(scene))) for scene in scenes], columns=columns)
-    kinds = {"datetime": "datetime64[us]", "relative_orbit": "int32", "dn_offset": "int32", "cloud_cover": "float64"}
-    return table.astype(kinds)
+    columns = [
+        pa.array([_storable(getattr(scene, field.name)) for scene in scenes], field.type, from_pandas=True)
+        for field in _SCHEMA
+    ]  # from_pandas: a cloud cover that is not known is null
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)
 
 
 def _storable(value: Any) -> Any:
@@ -221,7 +234,7 @@ def _storable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def scenes_of(table: pd.DataFrame) -> list[Scene]:
+def scenes_of(table: "pd.DataFrame") -> list[Scene]:
     """The rows of `scenes.parquet` as scenes, in their order."""
     columns = [field.name for field in dataclasses.fields(Scene)]
     return [Scene(*row) for row in table[columns].itertuples(index=False, name=None)]

@@ -13,7 +13,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Model(BaseModel):
     """Base of every settings model: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built at its first use: a stage uses few of the models that it imports.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _box(bbox: tuple[float, float, float, float]) -> tuple[float, float, float, float]:

@@ -1,9 +1,9 @@
 """Boxes of longitude and latitude around cells."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-import pandas as pd
 import pyproj
 
 Box = tuple[float, float, float, float]  # west, south, east, north in degrees; west <= east
@@ -14,7 +14,7 @@ _POINTS: Final = 65
 _SLACK_DEG: Final = 1e-4
 
 
-def cells_boxes(cells: pd.DataFrame, margin_m: float) -> list[Box]:
+def cells_boxes(cells: Mapping[str, np.ndarray], margin_m: float) -> list[Box]:
     """Longitude/latitude boxes (two across the antimeridian) around all cells and `margin_m` metres more.
 
     Args:
@@ -22,10 +22,12 @@ def cells_boxes(cells: pd.DataFrame, margin_m: float) -> list[Box]:
     """
     west, east, south, north = np.inf, -np.inf, np.inf, -np.inf
     middle: float | None = None  # longitudes are counted from here, so that ±180 is no border
-    for epsg in sorted(set(cells["epsg"].astype(int).tolist())):
-        group = cells[cells["epsg"] == epsg]
-        left, right = group["ulx"].min() - margin_m, (group["ulx"] + group["size_m"]).max() + margin_m
-        bottom, top = (group["uly"] - group["size_m"]).min() - margin_m, group["uly"].max() + margin_m
+    ulx, uly, size_m = (np.asarray(cells[name], np.int64) for name in ("ulx", "uly", "size_m"))
+    zones = np.asarray(cells["epsg"], np.int64)
+    for epsg in np.unique(zones).tolist():
+        rows = zones == epsg
+        left, right = ulx[rows].min() - margin_m, (ulx + size_m)[rows].max() + margin_m
+        bottom, top = (uly - size_m)[rows].min() - margin_m, uly[rows].max() + margin_m
         across, up = np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS)
         x = np.concatenate([across, across, np.full(_POINTS, left), np.full(_POINTS, right)])
         y = np.concatenate([np.full(_POINTS, bottom), np.full(_POINTS, top), up, up])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,6 @@ from tilewright.errors import TilewrightError
 from tilewright.grid.mgrs import EQUATOR_SOUTH_M, Tile, tiles
 from tilewright.grid.owners import LARGEST_M, owners
 from tilewright.grid.zones import lonlat, ring, wholly_in_zone
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Ints = NDArray[np.int64]
 
@@ -72,10 +69,8 @@ class CellTable:
             cell_id=self.cell_id[rows], grid=self.grid[rows], sample=self.sample[rows],
         )  # fmt: skip
 
-    def frame(self) -> "pd.DataFrame":
-        """One row a cell: cell_id, tile, epsg, ulx, uly, size_m, col, row, grid, sample, lon, lat (of the centre)."""
-        import pandas as pd
-
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """By name, a value for each cell: cell_id, tile, epsg, ulx, uly, size_m, col, row, grid, sample, lon, lat (of the centre)."""
         lon, lat = self.centre
         whole = {
             "ulx": self.ulx,
@@ -89,7 +84,7 @@ class CellTable:
         numbers = {
             key: value.astype(np.int32) for key, value in {"epsg": np.full(len(self), self.tile.epsg), **whole}.items()
         }
-        return pd.DataFrame({**columns, **numbers, "sample": self.sample, "lon": lon, "lat": lat})
+        return {**columns, **numbers, "sample": self.sample, "lon": lon, "lat": lat}
 
 
 def _wrapped(lon: NDArray[np.float64]) -> NDArray[np.float64]:

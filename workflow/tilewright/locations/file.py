@@ -4,27 +4,27 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import shapely
 
 from tilewright.errors import TilewrightError
-from tilewright.store import read_table, table_metadata, write_table
+from tilewright.store import read_columns, table_metadata, write_table
+from tilewright.store.geoparquet import with_geometry
 
 
-def write_locations(table: pd.DataFrame, output: Path, metadata: dict[str, Any]) -> None:
+def write_locations(table: dict[str, np.ndarray], output: Path, metadata: dict[str, Any]) -> None:
     """Write the table as GeoParquet, with a digest of each tile's rows in its metadata.
 
     Args:
-        table: a row a location, in the order of the draw: sample, lon, lat (degrees), city, tile (empty where no tile holds
-            its cell), reason (why none does).
+        table: a value for each location, in the order of the draw: sample, lon, lat (degrees), city, tile (empty where no
+            tile holds its cell), reason (why none does).
         output: the file.
         metadata: what else is to be said of the whole.
     """
-    points = shapely.points(table["lon"].to_numpy(), table["lat"].to_numpy())
-    frame = gpd.GeoDataFrame(table, geometry=points, crs="EPSG:4326")
-    write_table(frame, output, {**metadata, "tiles": _digests(table)})
+    points = np.asarray(shapely.points(table["lon"], table["lat"]), dtype=object)
+    plain = pa.Table.from_arrays([pa.array(values) for values in table.values()], names=list(table))
+    write_table(with_geometry(plain, points), output, {**metadata, "tiles": _digests(table)})
 
 
 def tiles_of(locations: Path) -> dict[str, str]:
@@ -39,23 +39,27 @@ def tiles_of(locations: Path) -> dict[str, str]:
     return dict(sorted(metadata["tiles"].items()))
 
 
-def locations_of(locations: Path, tile: str) -> pd.DataFrame:
-    """The rows of one tile, in the order of the draw: sample, lon, lat, city.
+def locations_of(locations: Path, tile: str) -> dict[str, np.ndarray]:
+    """Of those of one tile, in the order of the draw: sample, lon, lat, city.
 
     Raises:
         TilewrightError: a file that is missing or not whole.
     """
-    columns = ["sample", "lon", "lat", "city"]
-    found = read_table(locations, columns=columns, filters=[("tile", "==", tile)])
-    return found.sort_values("sample", ignore_index=True)[columns]
+    columns = read_columns(locations, ("sample", "lon", "lat", "city", "tile"))
+    mine = np.flatnonzero(columns.pop("tile") == tile)
+    order = mine[np.argsort(columns["sample"][mine], kind="stable")]
+    return {name: values[order] for name, values in columns.items()}
 
 
-def _digests(table: pd.DataFrame) -> dict[str, str]:
+def _digests(table: dict[str, np.ndarray]) -> dict[str, str]:
     """Of what the cells of each tile are made of; locations without a tile are left out."""
-    held = table[table["tile"] != ""].sort_values(["tile", "sample"])
-    numbers = held[["sample", "lon", "lat"]].to_numpy(dtype="<f8")  # whole numbers below 2⁵³ stay themselves
-    cities = held["city"].tolist()
-    names, starts = np.unique(held["tile"].to_numpy(dtype=str), return_index=True)
+    tiles = np.asarray(table["tile"], dtype=str)
+    held = np.flatnonzero(tiles != "")
+    held = held[np.lexsort((table["sample"][held], tiles[held]))]
+    # whole numbers below 2⁵³ stay themselves
+    numbers = np.column_stack([np.asarray(table[name], "<f8")[held] for name in ("sample", "lon", "lat")])
+    cities = table["city"][held].tolist()
+    names, starts = np.unique(tiles[held], return_index=True)
     digests = {}
     for name, start, end in zip(names.tolist(), starts, [*starts[1:], len(held)], strict=True):
         rows = numbers[start:end].tobytes() + "\n".join(cities[start:end]).encode()

@@ -10,7 +10,7 @@ from pathlib import Path
 from tilewright.config.label_settings import AskSettings
 from tilewright.grid.boxes import cells_boxes
 from tilewright.stages.source import about, scratch_beside
-from tilewright.store import read_table
+from tilewright.store import read_columns
 from tilewright.store.features import FeatureWriter
 from tilewright.vector.features import SourceFacts
 from tilewright.vector.ontology import MARGIN_M
@@ -23,7 +23,7 @@ def make_asked(cells: Path, settings: AskSettings, output: Path) -> None:
     Raises:
         TilewrightError: where `cells` is missing or damaged, or the API does not answer, or only in part.
     """
-    boxes = cells_boxes(read_table(cells), MARGIN_M)
+    boxes = cells_boxes(read_columns(cells, ("epsg", "ulx", "uly", "size_m")), MARGIN_M)
     with scratch_beside(output) as scratch, FeatureWriter(output) as writer:
         facts = SourceFacts(None, None)
         if boxes:

@@ -3,11 +3,10 @@
 import logging
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
@@ -25,7 +24,8 @@ from tilewright.grid.sample_files import load_samples
 from tilewright.grid.samples import cells_around
 from tilewright.locations.file import locations_of
 from tilewright.store import write_table
-from tilewright.store.features import read_features
+from tilewright.store.features import read_arrow
+from tilewright.store.geoparquet import with_geometry
 from tilewright.vector.project import project
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def make_cells(
 
 def sampled(
     tile: str, settings: CellsSettings, truth: Path | None = None, locations: Path | None = None
-) -> tuple[gpd.GeoDataFrame, dict[str, int]]:
+) -> tuple[pa.Table, dict[str, int]]:
     """The tile's cells, and how many there might be and what became of them: as `make_cells` writes them.
 
     Raises:
@@ -144,14 +144,16 @@ def _places(tile: str, settings: CellsSettings, locations: Path | None) -> list[
     if locations is None:
         raise TilewrightError("cells.strategy: samples needs places: give the file of locations with --locations")
     rows = locations_of(locations, tile)
-    at = placed(rows["lon"].to_numpy(), rows["lat"].to_numpy(), settings.size_m)
+    at = placed(rows["lon"], rows["lat"], settings.size_m)
     if not (at.tile == tile).all():
         raise TilewrightError(
             f"{locations} was made for cells of another size than {settings.size_m} m: delete it and run again"
         )
     return [
         Sample(sample=number, ulx=ulx, uly=uly, id=None, label=city)
-        for number, ulx, uly, city in zip(rows["sample"], at.ulx.tolist(), at.uly.tolist(), rows["city"], strict=True)
+        for number, ulx, uly, city in zip(
+            rows["sample"].tolist(), at.ulx.tolist(), at.uly.tolist(), rows["city"], strict=True
+        )
     ]
 
 
@@ -218,12 +220,11 @@ def _water(cells: CellTable, water: Water | None) -> NDArray[np.bool_]:
 
 def _labelled(cells: CellTable, truth: Path) -> NDArray[np.bool_]:
     """Which cells a feature of a normalised label source meets, by more than an edge."""
-    found = read_features(truth, cells_boxes(cells.frame(), 0))
-    if found.empty:
+    found = read_arrow(truth, cells_boxes(cells.columns(), 0))
+    if not len(found):
         return np.zeros(len(cells), bool)
-    tree = shapely.STRtree(project(found.geometry.to_numpy(), cells.tile.epsg))
-    frame = cells.frame()
-    left, top, size = frame["ulx"].to_numpy(float), frame["uly"].to_numpy(float), frame["size_m"].to_numpy(float)
+    tree = shapely.STRtree(project(shapely.from_wkb(found["geometry"].to_numpy()), cells.tile.epsg))
+    left, top, size = cells.ulx.astype(float), cells.uly.astype(float), float(cells.size_m)
     inner = shapely.box(left + _EDGE_M, top - size + _EDGE_M, left + size - _EDGE_M, top - _EDGE_M)
     met = np.zeros(len(cells), bool)
     met[tree.query(inner, predicate="intersects")[0]] = True
@@ -232,23 +233,19 @@ def _labelled(cells: CellTable, truth: Path) -> NDArray[np.bool_]:
 
 def _table(
     cells: CellTable, draw_order: NDArray[np.int32], places: dict[int, Sample], settings: CellsSettings
-) -> gpd.GeoDataFrame:
-    frame = cells.frame()
+) -> pa.Table:
     of = [places.get(number) for number in cells.sample.tolist()]
-    frame["sample_id"] = _column([each.id if each else None for each in of], "str")
-    frame["sample_label"] = _column([each.label if each else None for each in of], "str")
     if settings.reference is not None:
         keys = np.where(cells.sample >= 0, cells.sample.astype(str), cells.cell_id).tolist()
         dates: list[date | None] = [_shifted(settings.reference, settings.seed, key) for key in keys]
     else:
         dates = [each.date if each else None for each in of]
-    frame["reference_date"] = _column(dates, "datetime64[us]")
-    frame["draw_order"] = draw_order
-    return gpd.GeoDataFrame(frame, geometry=cells.polygons(), crs="EPSG:4326")
-
-
-def _column(values: list[Any], kind: str) -> pd.Series:
-    return pd.Series(values, dtype=object).astype(pd.StringDtype("pyarrow") if kind == "str" else kind)
+    columns: dict[str, pa.Array] = {name: pa.array(values) for name, values in cells.columns().items()}
+    columns["sample_id"] = pa.array([each.id if each else None for each in of], pa.large_string())
+    columns["sample_label"] = pa.array([each.label if each else None for each in of], pa.large_string())
+    columns["reference_date"] = pa.array(np.array(dates, "datetime64[us]"))
+    columns["draw_order"] = pa.array(draw_order)
+    return with_geometry(pa.Table.from_arrays(list(columns.values()), names=list(columns)), cells.polygons())
 
 
 def _shifted(reference: Reference, seed: int, key: str) -> date:

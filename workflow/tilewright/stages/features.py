@@ -6,6 +6,7 @@ The table keeps every object that could matter to some ontology, whole: an objec
 wood around a cell survives although none of its vertices is near.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import shapely
 from tilewright.config.label_settings import FeaturesSettings
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box, cells_boxes
-from tilewright.store import read_table, table_metadata
+from tilewright.store import read_columns, table_metadata
 from tilewright.store.features import KINDS, read_arrow, write_arrow
 from tilewright.vector.ontology import MARGIN_M
 
@@ -37,7 +38,7 @@ def make_features(cells: Path, sources: Mapping[str, Path], settings: FeaturesSe
     Raises:
         TilewrightError: where `cells` or a source is missing, damaged or of another version.
     """
-    boxes = cells_boxes(read_table(cells), MARGIN_M)
+    boxes = cells_boxes(read_columns(cells, ("epsg", "ulx", "uly", "size_m")), MARGIN_M)
     tables: dict[str, pa.Table] = {}
     told: dict[str, Any] = {}
     read: dict[str, tuple[pa.Table, dict[str, Any]]] = {}  # two label sets may differ in ontology alone
@@ -62,8 +63,8 @@ def _cut(
         )
     table = read_arrow(sources[source], boxes)
     told = {name: value for name, value in table_metadata(sources[source]).items() if name != "format"}
-    kinds = table["kind"].to_pandas().value_counts()
-    told["counts"] = {kind: int(kinds.get(kind, 0)) for kind in KINDS}
+    kinds = Counter(table["kind"].to_pylist())
+    told["counts"] = {kind: kinds[kind] for kind in KINDS}
     told["extent"] = _clipped(told["extent"], boxes)
     return table, told
 

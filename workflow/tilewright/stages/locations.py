@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tilewright.config.location_settings import LocationsSettings
 from tilewright.errors import TilewrightError
@@ -33,8 +32,8 @@ def make_locations(settings: LocationsSettings, output: Path) -> None:
     write_locations(rows, output, metadata)
 
 
-def sampled(settings: LocationsSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The locations and what is said of them: as `make_locations` writes them.
+def sampled(settings: LocationsSettings) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The locations, a value for each by column, and what is said of them: as `make_locations` writes them.
 
     Raises:
         TilewrightError: see `make_locations`.
@@ -62,12 +61,10 @@ def sampled(settings: LocationsSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
         log.log(
             SUMMARY, "aoi.cities: %d locations for the %d wanted: raise overdraw to have more", counts["in_tiles"], cities.locations
         )  # fmt: skip
-    rows = pd.DataFrame(
-        {
-            "sample": np.arange(len(lon), dtype=np.int64), "lon": lon, "lat": lat, "city": names.astype(object),
-            "tile": cells.tile.astype(object), "reason": cells.reason.astype(object),
-        }
-    )  # fmt: skip
+    rows = {
+        "sample": np.arange(len(lon), dtype=np.int64), "lon": lon, "lat": lat, "city": names.astype(object),
+        "tile": cells.tile.astype(object), "reason": cells.reason.astype(object),
+    }  # fmt: skip
     metadata = {
         "seed": settings.seed, "size_m": settings.size_m, "wanted": cities.locations, "cities": len(table),
         "rule_m": rule_m(cities.overlap, settings.size_m), "counts": counts, "source": table.source,

@@ -12,18 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, get_args
 
-import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pyproj
 import shapely
 
 from tilewright.config.label_sets import Kind
 from tilewright.errors import TilewrightError
 from tilewright.grid.boxes import Box
 from tilewright.store.batch import Batch
+from tilewright.store.geoparquet import BBOX, CORNERS, document
+from tilewright.store.geoparquet import boxes as box_column
+from tilewright.store.hilbert import hilbert
 from tilewright.store.table import parquet_writer, table_metadata
 
 FORMAT: Final = "tilewright-features-1"
@@ -31,20 +32,13 @@ SOURCE_TYPES: Final = ("node", "relation", "row", "sea", "way")  # in the order 
 KINDS: Final = get_args(Kind)
 ROW_GROUP: Final = 20_000
 
-_CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
-_BBOX: Final = pa.struct([pa.field(name, pa.float64(), nullable=False) for name in _CORNERS])
 _SCHEMA: Final = pa.schema(
     [
         pa.field("source_type", pa.string()), pa.field("source_id", pa.int64()), pa.field("kind", pa.string()),
-        pa.field("tags", pa.string()), pa.field("geometry", pa.binary()), pa.field("bbox", _BBOX),
+        pa.field("tags", pa.string()), pa.field("geometry", pa.binary()), pa.field("bbox", BBOX),
     ]
 )  # fmt: skip
 _SPOOLED: Final = pa.schema([("tags", pa.string()), ("geometry", pa.binary())])
-_WORLD: Final = (-180.0, -90.0, 180.0, 90.0)
-_GEOJSON_NAMES: Final = {
-    "POINT": "Point", "LINESTRING": "LineString", "POLYGON": "Polygon", "MULTIPOINT": "MultiPoint",
-    "MULTILINESTRING": "MultiLineString", "MULTIPOLYGON": "MultiPolygon",
-}  # fmt: skip
 
 
 class FeatureWriter:
@@ -77,7 +71,7 @@ class FeatureWriter:
             return
         bounds = shapely.bounds(batch.geometry)
         part = _Part(
-            hilbert=gpd.GeoSeries(batch.geometry).hilbert_distance(total_bounds=_WORLD, level=16).to_numpy(),
+            hilbert=hilbert(bounds),
             source_type=_codes(batch.source_type, SOURCE_TYPES),
             source_id=np.asarray(batch.source_id, dtype=np.int64),
             kind=_codes(batch.kind, KINDS),
@@ -154,10 +148,9 @@ class _Part:
         return np.lexsort((self.kind, self.source_id, self.source_type, self.hilbert))
 
     def table(self, tags: pa.Array, geometry: pa.Array, schema: pa.Schema) -> pa.Table:
-        corners = [pa.array(self.bounds[:, at]) for at in range(4)]
         columns = [
             pa.array(SOURCE_TYPES).take(pa.array(self.source_type)), pa.array(self.source_id),
-            pa.array(KINDS).take(pa.array(self.kind)), tags, geometry, pa.StructArray.from_arrays(corners, fields=list(_BBOX)),
+            pa.array(KINDS).take(pa.array(self.kind)), tags, geometry, box_column(self.bounds),
         ]  # fmt: skip
         return pa.Table.from_arrays(columns, schema=schema)
 
@@ -192,26 +185,19 @@ class _Spooled:
         return found["tags"].chunk(0), found["geometry"].chunk(0)
 
 
-def read_features(path: str | Path, boxes: Sequence[Box]) -> gpd.GeoDataFrame:
+def read_arrow(path: str | Path, boxes: Sequence[Box]) -> pa.Table:
     """Those features of a source's table whose bounding box meets one of `boxes` (degrees), sorted by type and id.
 
-    Columns source_type, source_id, kind, tags, geometry (EPSG:4326).
+    Columns source_type, source_id, kind, tags, geometry (WKB, EPSG:4326), bbox.
 
     Raises:
         TilewrightError: where the table is missing, damaged or of another version.
     """
-    table = read_arrow(path, boxes).drop_columns(["bbox"])
-    geometry = shapely.from_wkb(table["geometry"].to_numpy())
-    return gpd.GeoDataFrame(table.drop_columns(["geometry"]).to_pandas(), geometry=geometry, crs="EPSG:4326")
-
-
-def read_arrow(path: str | Path, boxes: Sequence[Box]) -> pa.Table:
-    """As `read_features`, as an Arrow table with WKB and the column bbox."""
     if table_metadata(path).get("format") != FORMAT:
         raise TilewrightError(f"{path} is of another version: delete it and run again")
     if not boxes:
         return _SCHEMA.empty_table()
-    xmin, ymin, xmax, ymax = (pc.field("bbox", name) for name in _CORNERS)
+    xmin, ymin, xmax, ymax = (pc.field("bbox", name) for name in CORNERS)
     near = None
     for west, south, east, north in boxes:
         meets = (xmin <= east) & (xmax >= west) & (ymin <= north) & (ymax >= south)
@@ -232,7 +218,7 @@ def write_arrow(tables: Mapping[str, pa.Table], path: str | Path, metadata: Mapp
     for name, table in sorted(tables.items()):
         sets.append(table.add_column(0, schema.field(0), pa.repeat(name, len(table)).cast(pa.string())).cast(schema))
     whole = pa.concat_tables([schema.empty_table(), *sets])
-    bounds = np.column_stack([pc.struct_field(whole["bbox"], name).to_numpy() for name in _CORNERS])
+    bounds = np.column_stack([pc.struct_field(whole["bbox"], name).to_numpy() for name in CORNERS])
     geometry_type = shapely.get_type_id(shapely.from_wkb(whole["geometry"].to_numpy()))
     schema = _with_metadata(schema, bounds, geometry_type, metadata)
     with _writer(path, schema) as writer:
@@ -253,16 +239,8 @@ def _writer(path: str | Path, schema: pa.Schema) -> AbstractContextManager[pq.Pa
 def _with_metadata(
     schema: pa.Schema, bounds: np.ndarray, geometry_type: np.ndarray, metadata: Mapping[str, Any]
 ) -> pa.Schema:
-    """GeoParquet 1.1's document, which names the column of boxes, and ours."""
-    types = sorted(shapely.GeometryType(int(each)).name for each in np.unique(geometry_type))
-    column: dict[str, Any] = {
-        "encoding": "WKB", "crs": pyproj.CRS.from_epsg(4326).to_json_dict(), "geometry_types": [_GEOJSON_NAMES[name] for name in types],
-        "covering": {"bbox": {name: ["bbox", name] for name in _CORNERS}},
-    }  # fmt: skip
-    if len(bounds):
-        column["bbox"] = [*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()]
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    """GeoParquet's document and ours."""
     ours = {**metadata, "format": FORMAT}
     return schema.with_metadata(
-        {key: json.dumps(each, sort_keys=True) for key, each in (("geo", geo), ("tilewright", ours))}
+        {"geo": document(bounds, geometry_type), "tilewright": json.dumps(ours, sort_keys=True)}
     )
