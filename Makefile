@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock readers lock-readers reference mutations clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end bench-wide bench-clean recipes
+.PHONY: demo test lint lock readers lock-readers reference mutations chaos clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end bench-wide bench-clean recipes
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -20,6 +20,10 @@ test: .venv/installed lint
 # A part of `make test` by itself: which check notices which planted fault.
 mutations: .venv/installed
 	python -m pytest tests/mutations
+
+# Thirty seeded runs in which processes die, disks fill, files are spoiled, clocks jump: about half an hour of CPU.
+chaos: .venv/installed
+	python tests/chaos/campaign.py --runs 30
 
 lint: .venv/installed
 	ruff check .

@@ -1,10 +1,8 @@
-"""Same config, same catalog, same bytes: whatever the cores, the order of jobs, the other tiles, or a kill on the way."""
+"""Same config, same catalog, same bytes: whatever the cores, the order of jobs, or the other tiles. Kills: tests/chaos."""
 
 import json
 import random
 from pathlib import Path
-
-import pytest
 
 from conftest import SOUTH_BOX
 from harness import Project, digests, write_aoi
@@ -49,25 +47,3 @@ def test_the_order_of_the_catalog_and_of_the_bands_does_not_matter(tmp_path: Pat
     assert {name for name in made if made[name] != expected[name]} <= {
         name for name in made if name.endswith("scenes.parquet")
     }
-
-
-@pytest.fixture(scope="module")
-def southern(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One tile's dataset, never disturbed."""
-    folder = tmp_path_factory.mktemp("southern")
-    aoi = write_aoi(folder / "aoi.geojson", SOUTH_BOX)
-    made = Project(folder / "work", {**built.config, "aoi": {"file": aoi}})
-    made.run()
-    return made
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_at_a_random_moment_it_recovers_to_the_same_bytes(seed: int, tmp_path: Path, southern: Project):
-    project, moment = Project(tmp_path / "work", southern.config), random.Random(seed)
-    for first, last in ((1, 7), (1, 6)):  # of 14 jobs
-        killed = project.kill_in_job(moment.randint(first, last), moment.uniform(0, 1.5))
-        assert killed, "the kill came too late to mean anything"
-        project.unlock()
-    project.run()
-    assert project.digests() == southern.digests() and project.leftovers() == []
-    assert project.run(options=("--dry-run",)).planned == {}
