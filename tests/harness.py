@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -21,10 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run of snakemake."""
+    """One finished run of snakemake; `cpu_s`: CPU seconds of it and all its jobs."""
 
     code: int
     output: str
+    cpu_s: float = 0.0
 
     @property
     def jobs(self) -> Counter[str]:
@@ -81,11 +83,14 @@ class Project:
 
     def run(self, *targets: str, cores: int = 2, options: tuple[str, ...] = (), good: bool = True) -> Run:
         """Run to the end; `good`: fail the test where it does not end well."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             self.command(*targets, cores=cores, options=options), env=self._environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.directory, timeout=600,
         )  # fmt: skip
-        run = Run(done.returncode, done.stdout)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        run = Run(done.returncode, done.stdout, cpu_s)
         if good and done.returncode:
             raise AssertionError(run.output[-6000:])
         return run

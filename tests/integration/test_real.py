@@ -19,6 +19,7 @@ from test_real_files import BAD, BANDS, BOTTOM, CLOUDY, LEFT, RIGHT, TOP, Truth,
 
 import tilewright
 from harness import Project
+from planned import plan_of, ratios, within
 from tilewright.store import table_metadata
 from truth import imagery
 
@@ -32,6 +33,7 @@ class Made:
 
     project: Project
     truth: Truth
+    cpu_s: float
 
     def __post_init__(self) -> None:
         self.dataset: Any = tilewright.open(self.project.results)
@@ -72,8 +74,7 @@ def fine(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         ],
     )  # fmt: skip
     project = Project(tmp_path_factory.mktemp("fine"), settings)
-    project.run()
-    return Made(project, Truth(shared_data / "real/vaduz-32TNT"))
+    return Made(project, Truth(shared_data / "real/vaduz-32TNT"), project.run().cpu_s)
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +91,7 @@ def coarse(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     settings = config(shared_data, aoi=wider, cells={"size_m": 1920}, mask=mask, periods=[period])
     del settings["labels"]
     project = Project(tmp_path_factory.mktemp("coarse"), settings)
-    project.run()
-    return Made(project, Truth(shared_data / "real/vaduz-32TNT"))
+    return Made(project, Truth(shared_data / "real/vaduz-32TNT"), project.run().cpu_s)
 
 
 @pytest.fixture(scope="module", params=["fine", "coarse"])
@@ -326,6 +326,11 @@ def test_index_splits_and_report(fine: Made) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "") and 'src="http' not in page, (
         "the page is not self-contained"
     )
+
+
+def test_the_plan_said_so(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made.project.directory)
+    within(ratios(plan_of(made.project.config), made.project.results, made.cpu_s))
 
 
 def test_snakemake_report_has_the_captions(fine: Made, root: Path) -> None:

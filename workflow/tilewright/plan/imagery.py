@@ -63,7 +63,11 @@ def imagery_of(
         cells: as the rows of cells.parquet, at least one.
         scenes: collection → what its search finds.
     """
-    found = {collection: Found.of(each) for collection, each in scenes.items()}
+    # where there are items, companions must list what is read, as in crop
+    found = {
+        collection: Found.of(each, cropping.bands[collection] if collection != PRIMARY and _listed(each) else ())
+        for collection, each in scenes.items()
+    }
     primary = found[PRIMARY]
     size_m = int(cells["size_m"].iloc[0])
     corners = cells["ulx"].to_numpy(float), cells["uly"].to_numpy(float)
@@ -87,6 +91,10 @@ def imagery_of(
                 crop[collection] = crop[collection].plus(taken, 1 / draws)
     items = {collection: len(each) for collection, each in scenes.items()}
     return Imagery(items, many, mask, crop, dict(patches), serving)
+
+
+def _listed(scenes: list[Scene]) -> bool:
+    return any(scene.assets != "{}" for scene in scenes)
 
 
 def _mask(

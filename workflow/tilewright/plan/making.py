@@ -29,7 +29,7 @@ class Plan:
         jobs: rule → jobs, those of `all` too.
         bills: rule → what its jobs cost.
         wall: how long it takes.
-        basis: what a figure rests on, in words: cells, imagery, files, and scenes by collection.
+        basis: what figures rest on, in words: cells, scenes by collection, imagery, files, costs.
         looked_at: tiles whose imagery was planned; the others are taken for such.
     """
 
@@ -45,6 +45,11 @@ class Plan:
     wall: Wall
     basis: dict[str, str]
     looked_at: int
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of the jobs and of Snakemake itself."""
+        return self.total("cpu_s") + self.wall.own_s
 
     def total(self, amount: str) -> float:
         """The sum of an attribute of `Bill` over all rules."""
@@ -81,6 +86,7 @@ def make_plan(dataset: DatasetConfig, looked_at: int, search: bool, cores: int, 
         **{f"scenes {collection}": words for collection, words in finding.known.items()},
         "imagery": "crop's own choice on made-up skies",
         "files": files.words(),
+        "costs": "measured models of the stages",
     }
     jobs = jobs_of(dataset, len(ground.cells), len(ground.zones))
     return Plan(

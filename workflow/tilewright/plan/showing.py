@@ -34,7 +34,8 @@ def document(plan: Plan) -> dict[str, Any]:
         },
         "wire_mb": round(plan.total("wire_mb"), 1),
         "disk_mb": round(plan.total("output_mb"), 1),
-        "cpu_hours": round(plan.total("cpu_s") / 3600, 4),
+        "cpu_hours": round(plan.cpu_s / 3600, 4),
+        "snakemake_cpu_s": round(plan.wall.own_s, 1),
         "jobs": sum(plan.jobs.values()),
         "wall": {
             "cores": wall.cores, "mbit": wall.mbit, "hours": round(wall.total_s / 3600, 4),
@@ -72,8 +73,8 @@ def text(plan: Plan) -> str:
     total = plan.total
     rows += [
         ("over the wire", _size(total("wire_mb")), "with answers of APIs; of local files, what is read of them"),
-        ("on disk", _size(total("output_mb")), "when all is done, by measured models of the stages"),
-        ("CPU", _hours(total("cpu_s")), "likewise"),
+        ("on disk", _size(total("output_mb")), f"when all is done, by {basis['costs']}"),
+        ("CPU", _hours(plan.cpu_s), "likewise; Snakemake itself with it"),
         ("largest job", _size(max(bill.mem_mb for bill in plan.bills.values())), "memory, likewise"),
         ("jobs", f"{sum(plan.jobs.values()):,}", "counted as Snakemake counts them, from nothing"),
         (
