@@ -133,7 +133,7 @@ def test_entries_of_a_zip_cannot_change_places(tmp_path: Path):
 
 def test_a_file_without_room_for_a_seal_is_told_of_beside(tmp_path: Path):
     (tmp_path / "x.csv").write_text("a,b\n")
-    write_page(tmp_path / "x.html", "<p>" + beside("x.csv", b"a,b\n"))
+    write_page(tmp_path / "x.html", "<p>" + beside(b"a,b\n"))
     assert damage_of_file(tmp_path / "x.html") == damage_beside(tmp_path / "x.csv", tmp_path / "x.html") == ""
     (tmp_path / "x.csv").write_text("a,c\n")
     assert damage_beside(tmp_path / "x.csv", tmp_path / "x.html")

@@ -81,9 +81,9 @@ def write_page(path: Path, page: str) -> None:
         part.write_bytes(sealed(f"{page}<!-- {KEY} {BLANK} -->\n".encode()))
 
 
-def beside(name: str, data: bytes) -> str:
-    """A comment for a page, by which `damage_beside` knows a file in its folder that has no room for a seal."""
-    return f"<!-- {name} {digest_of(data)} -->\n"
+def beside(data: bytes) -> str:
+    """A comment for a page, by which `damage_beside` knows the table of its stem, which has no room for a seal."""
+    return f"<!-- the table beside this page: {digest_of(data)} -->\n"
 
 
 def damage_beside(path: Path, page: Path) -> str:
@@ -92,7 +92,7 @@ def damage_beside(path: Path, page: Path) -> str:
     Raises:
         OSError: where one of them cannot be read.
     """
-    known = beside(path.name, path.read_bytes()).encode() in page.read_bytes()
+    known = beside(path.read_bytes()).encode() in page.read_bytes()
     return "" if known else f"its bytes are not those that {page.name} tells of"
 
 

@@ -122,7 +122,7 @@ def write_legend(ontology: Path, features: Sequence[Path], label_set: str | None
     table = _csv(ranked).encode()
     with replacing(output.with_suffix(".csv")) as part:
         part.write_bytes(table)
-    write_page(output, page + beside(output.with_suffix(".csv").name, table))
+    write_page(output, page + beside(table))
     log.info(
         "legend: %d tags, %d of them with objects that no rule fits",
         len(ranked),
