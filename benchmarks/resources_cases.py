@@ -42,8 +42,8 @@ def site(name: str, lon: float, lat: float, side_m: int, tile: str, years: list[
     return World(name, tile, told, (lon - wide, lat - high, lon + wide, lat + high))
 
 
-LAND: Final = site("land", 11.0, 41.9, 20_000, "32TPM", [2019, 2020], 30, [])
-SENSORS: Final = site("sensors", 12.05, 42.0, 12_000, "33TTG", [2019, 2020], 4, ["s2_l1c", "s1_grd", "s1_rtc"])
+LAND: Final = site("land", 11.0, 41.9, 14_000, "32TPM", [2019, 2020], 12, [])
+SENSORS: Final = site("sensors", 12.05, 42.0, 8_000, "33TTG", [2019], 4, ["s2_l1c", "s1_grd", "s1_rtc"])
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,9 @@ CASES: Final = (
     _case("plain", LAND, 1920, 1920, L2A, [_year(2019, 2), _year(2020, 2)], {"osm": OSM}, **_BRIGHT),
     _case("small", LAND, 640, 640, FOUR, _BOTH, {"osm": OSM}),
     _case("many", LAND, 640, 340, L2A, [_year(2019, 4)], {"osm": OSM, "fine": {**OSM, "resolution_m": 2.5}}),
+    _case("tiny", LAND, 240, 140, FOUR, [_year(2019, 4)], {"osm": OSM}),
     _case("wide", LAND, 2640, 480, L2A, [_year(2019, 2)], {}),
-    _case("long", LAND, 2640, 2640, L2A, [_year(2019, 12, "spread"), _year(2020, 12, "spread")], {"osm": OSM}),
+    _case("long", LAND, 2640, 2640, L2A, [_year(2019, 10, "spread"), _year(2020, 10, "spread")], {"osm": OSM}),
     # the same dataset twice: opensentinelmap takes other labels than the rest
     _case("sensed", SENSORS, 960, 960, L2A, _QUARTERS, {"osm": OSM, "clc": COVER}, **_SENSED_CASE,
           export={"layout": [name for name in LAYOUTS if name != "opensentinelmap"], "labels": "clc"}),

@@ -1,0 +1,73 @@
+"""Asked against used, of a finished dataset: what each rule asks a scheduler for beside the most that its jobs used.
+
+    python benchmarks/resources_asked.py my.yaml        in the working directory that the dataset was made in
+
+Used is from the files that Snakemake's `benchmark:` leaves in benchmarks/results/jobs/<dataset>/. It looks at a job's memory every half
+second at first and every half minute later: peaks of short jobs may be higher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import inspect
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from table import show
+from tilewright.costs import STAGES, Known, asked, work_of
+from tilewright.rules import DatasetConfig
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+JOBS: Final = Path("benchmarks/results/jobs")
+
+
+def used(dataset: str) -> dict[str, list[dict[str, str]]]:
+    """Rule → what Snakemake noted of each of its jobs."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for path in [*sorted((JOBS / dataset).rglob("*.tsv")), *JOBS.glob("simulate.tsv")]:
+        rule = path.parent.name if path.parent.name in STAGES else path.stem
+        with path.open() as lines:
+            found.setdefault(rule, []).extend(csv.DictReader(lines, delimiter="\t"))
+    return {rule: found[rule] for rule in STAGES if rule in found}
+
+
+def needs(dataset: DatasetConfig, rule: str) -> dict[str, int]:
+    """What the rule asks for at its first attempt; of rules that gather tiles and of label sources the largest."""
+    if rule == "source":
+        sizes = [
+            sum(Path(file).stat().st_size for file in dataset.source_files(name))
+            for name in set(dataset.sources.values())
+        ]
+        return asked(rule, work_of(dataset.config, rule, Known(source_mb=max(sizes, default=0) / 1e6)))
+    tiles = [len(each) for each in dataset.tiles_by_zone().values()]
+    count = max(tiles) if rule == "zone" else sum(tiles) if rule in ("index", "report", "export", "legend") else 1
+    return asked(rule, work_of(dataset.config, rule, Known(tiles=count)))
+
+
+def rows(dataset: DatasetConfig) -> list[dict[str, Any]]:
+    """A row for each rule that ran."""
+    made = []
+    for rule, jobs in used(dataset.name).items():
+        told = needs(dataset, rule)
+
+        def most(column: str) -> float:
+            return max((float(job[column]) for job in jobs if job[column] not in ("NA", "-")), default=0.0)  # noqa: B023
+
+        made.append(
+            {
+                "rule": rule, "jobs": len(jobs), "mem_mb": told["mem_mb"], "used MB": most("max_rss"), "runtime min": told["runtime"],
+                "used min": most("s") / 60, "threads": told["threads"], "CPU s": most("cpu_time"), "disk_mb": told["disk_mb"],
+            }
+        )  # fmt: skip
+    return made
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=inspect.cleandoc(sys.modules[__name__].__doc__ or "").splitlines()[0])
+    parser.add_argument("config", type=Path)
+    dataset = DatasetConfig.load(yaml.safe_load(parser.parse_args().config.read_text()), ROOT)
+    show(f"{dataset.name}: asked, and the most that a job used", rows(dataset))

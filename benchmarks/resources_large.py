@@ -1,0 +1,175 @@
+"""Stages that gather more than a simulated dataset has: a zone and an index of many tiles, a whole map's features, many locations.
+
+    python benchmarks/resources_large.py <folder of a finished dataset> <its config.yaml> [--maps quick quarter full] [--tiles 10 100]
+
+Copies of the dataset's tile that has most cells stand for the tiles of a zone, under other names. The rows, with what the models say, are
+kept in benchmarks/results/resources-large.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+import table
+from measure import Measured, run
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_LOCATIONS: Final = (1_000, 25_000, 251_079)
+# What a job's work is, its cost and how many rows a table has, in a process of its own: this one must stay small.
+_TOLD: Final = """
+import json, sys
+from dataclasses import asdict
+from tilewright.costs import Work, job_cost
+print(json.dumps(asdict(job_cost(sys.argv[1], Work(**json.loads(sys.argv[2]))))))
+"""
+_ROWS: Final = "import sys, pyarrow.parquet as pq; print(*(pq.read_metadata(path).num_rows for path in sys.argv[1:]))"
+
+
+def counted(*paths: Path) -> list[int]:
+    """Rows of tables."""
+    said = subprocess.run(
+        [sys.executable, "-c", _ROWS, *map(str, paths)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return [int(word) for word in said.stdout.split()]
+
+
+def row(stage: str, work: dict[str, Any], found: Measured, output: Path) -> dict[str, Any]:
+    """One job: its work, what it used, what the models say."""
+    said = subprocess.run(
+        [sys.executable, "-c", _TOLD, stage, json.dumps(work)], check=True, stdout=subprocess.PIPE
+    ).stdout
+    made = {
+        "stage": stage, "work": work, "cpu_s": found.cpu_s, "peak_mb": found.peak_mb, "output_mb": output.stat().st_size / 1e6,
+        "cost": json.loads(said),
+    }  # fmt: skip
+    print(json.dumps(made), flush=True)
+    return made
+
+
+def stage_of(name: str, *arguments: Any) -> Measured:
+    """Run a stage by its command line."""
+    return run([sys.executable, "-m", "tilewright", name, *map(str, arguments)])
+
+
+def gathered(dataset: Path, config: dict[str, Any], counts: list[int], scratch: Path) -> list[dict[str, Any]]:
+    """zone, index and report of so many copies of a tile."""
+    tiles = sorted((dataset / "tiles").iterdir())
+    cells = dict(zip(tiles, counted(*(tile / "cells.parquet" for tile in tiles)), strict=True))
+    most = max(tiles, key=lambda tile: cells[tile])
+    periods = [each["name"] for each in config["periods"]]
+    settings = {
+        "dataset": "many",
+        "seed": 1,
+        "size_m": config["cells"]["size_m"],
+        "split": {"audit": {"mode": "report"}},
+    }
+    made = []
+    for count in counts:
+        folder = scratch / f"many-{count}"
+        (folder / "tiles").mkdir(parents=True)
+        names = [f"32T{chr(65 + at // 24 % 24)}{chr(65 + at % 24)}" for at in range(count)]
+        for name in names:
+            (folder / "tiles" / name).symlink_to(most)
+        zone, index = folder / "zones/32N.parquet", folder / "index.parquet"
+        work = {
+            "tiles": count,
+            "cells": count * cells[most],
+            "periods": len(periods),
+            "label_sets": len(config.get("labels", {})),
+        }
+        labels = ["--labels"] if config.get("labels") else []
+        found = stage_of(
+            "zone",
+            "--tiles-folder",
+            folder / "tiles",
+            "--tiles",
+            *names,
+            "--periods",
+            *periods,
+            *labels,
+            "--output",
+            zone,
+        )
+        made.append(row("zone", work, found, zone))
+        others = ["--statistics", folder / "statistics.json", "--collection", folder / "collection.json"]
+        found = stage_of("index", "--zones", zone, "--settings", json.dumps(settings), "--output", index, *others)
+        made.append(row("index", work, found, index))
+        page = folder / "report.html"
+        found = stage_of("report", "--dataset", folder, "--config-text", "many: copies", "--output", page)
+        made.append(row("report", work, found, page))
+    return made
+
+
+def mapped(sizes: list[str], scratch: Path) -> list[dict[str, Any]]:
+    """source, features and labels of a map of a tile, or of a part of one, and as many cells as it holds."""
+    from label_world import ensure
+    from labels import Tile
+
+    made = []
+    for size in sizes:
+        found = ensure(size)
+        tile = Tile(found, scratch / size)
+        outputs = {name: tile.folder / file for name, file in (("source", "osm.parquet"), ("features", "features.parquet"), ("labels", "labels.zarr.zip"))}  # fmt: skip
+        for stage, output in outputs.items():
+            used = tile.stage(stage)
+            cells, features = counted(tile.folder / "cells.parquet", outputs["source" if stage == "source" else "features"]) if stage != "source" else (0, counted(output)[0])  # fmt: skip
+            work = {
+                "cells": cells,
+                "features": features,
+                "label_sets": 1,
+                "label_mb": cells * 3 * 192**2 / 1e6,
+                "source_mb": found.pbf.stat().st_size / 1e6,
+            }
+            made.append(row(stage, work, used, output))
+    return made
+
+
+def located(scratch: Path) -> list[dict[str, Any]]:
+    """locations around cities."""
+    made = []
+    for count in _LOCATIONS:
+        output = scratch / f"locations-{count}.parquet"
+        settings = {"seed": 1, "size_m": 2640, "cities": {"locations": count}}
+        found = stage_of("locations", "--settings", json.dumps(settings), "--output", output)
+        made.append(row("locations", {"cells": count}, found, output))
+    return made
+
+
+def main() -> None:
+    """Measure and keep."""
+    parser = argparse.ArgumentParser(description="What stages cost that gather much.")
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--maps", nargs="*", default=["quick", "quarter", "full"])
+    parser.add_argument("--tiles", nargs="*", type=int, default=[10, 100])
+    told = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="resources-"))
+    try:
+        made = located(scratch)
+        made += gathered(told.dataset.resolve(), yaml.safe_load(told.config.read_text()), told.tiles, scratch)
+        made += mapped(told.maps, scratch)
+    finally:
+        shutil.rmtree(scratch)
+    shown = [
+        {
+            "stage": each["stage"], "cells": each["work"]["cells"], "tiles": each["work"].get("tiles"), "features": each["work"].get("features"),
+            "CPU s": each["cpu_s"], "model": each["cost"]["cpu_s"], "peak MB": each["peak_mb"], "model MB": each["cost"]["mem_mb"],
+            "output MB": each["output_mb"], "model out": each["cost"]["output_mb"],
+        }
+        for each in made
+    ]  # fmt: skip
+    table.show("Used, and what the models say", shown)
+    table.keep("resources-large", {"rows": made})
+
+
+if __name__ == "__main__":
+    main()
