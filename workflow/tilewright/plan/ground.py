@@ -53,8 +53,8 @@ class Ground:
 def survey(dataset: DatasetConfig, looked_at: int) -> Ground:
     """Count the cells of up to `COUNTED` tiles, and keep those of up to `looked_at` of them that have any.
 
-    Nothing is written. Of many tiles every so manieth is taken, in the order of their names, which spreads them over the earth; the
-    others have as many cells as these on average, in proportion to their places where cells are around places.
+    Nothing is written. Of many tiles every so manieth is taken, from south to north, since how often satellites pass depends on the
+    latitude; the others have as many cells as these on average, in proportion to their places where cells are around places.
 
     Raises:
         TilewrightError: an AOI, a raster or places that do not serve.
@@ -67,7 +67,7 @@ def survey(dataset: DatasetConfig, looked_at: int) -> Ground:
     elif dataset.config.aoi.own is not None:
         weight = Counter(dataset.samples.placed.tile.tolist())
     zones = _by_zone(sorted(places)) if places else dataset.tiles_by_zone()
-    names = sorted(name for each in zones.values() for name in each)
+    names = sorted((name for each in zones.values() for name in each), key=_from_the_south)
     if weight and _keeps_all(dataset):  # every place has its cell
         number = {name: float(weight[name]) for name in names}
         sample = {name: _sampled(dataset, name, places.get(name)) for name in spread(names, looked_at)}
@@ -90,6 +90,11 @@ def spread(names: Sequence[str], most: int) -> list[str]:
     if len(names) <= most:
         return list(names)
     return [names[int(at)] for at in (np.arange(most) + 0.5) * len(names) / most]
+
+
+def _from_the_south(name: str) -> tuple[str, str]:
+    """By latitude band (the third letter), then zone."""
+    return name[2], name
 
 
 def _by_zone(names: Sequence[str]) -> dict[str, list[str]]:
