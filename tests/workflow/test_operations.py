@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import pytest
 from conftest import config_of, once
 from harness import Project, Run, write_aoi
 from tilewright.cli import main
-from tilewright.operations.verify import DAMAGED, LEFTOVER, MISSING, verify
+from tilewright.operations.verify import DAMAGED, FUTURE, LEFTOVER, MISSING, verify
 
 # A cell or two on both sides of the zones' border, so that each tile is of a zone of its own.
 BOXES = (11.955, 41.975, 11.98, 41.995), (12.02, 41.975, 12.045, 41.995)
@@ -152,6 +154,12 @@ def test_what_is_damaged_is_named_removed_and_made_again(ran: Ran, tmp_path: Pat
     run = project.run()
     assert run.jobs["mask"] == 1 and run.jobs["source"] == 1 and run.jobs["cells"] == run.jobs["search"] == 0
     assert verify(project.results, **given).sound and project.digests() == before
+
+    # a clock that was ahead
+    os.utime(project.results / f"{good}/series.zarr.zip", (time.time() + 86_400,) * 2)
+    found = verify(project.results, delete=True, **given)
+    assert [(each.kind, each.path) for each in found.findings] == [(FUTURE, f"{good}/series.zarr.zip")]
+    assert not found.removed and verify(project.results, **given).sound
 
     # those that lie on the way from the end: a dry run shows that they are made again
     others = [f"{good}/series.zarr.zip", f"{bad}/spring/scenes.parquet", "report.html", f"{bad}/labels.zarr.zip"]

@@ -1,6 +1,8 @@
 """verify: reads every file of a dataset, names what is damaged or lost, and clears the way for Snakemake to make it again."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,8 +19,10 @@ from tilewright.operations.survey import Survey, survey
 DAMAGED: Final = "damaged"
 MISSING: Final = "missing"
 LEFTOVER: Final = "half-written"
+FUTURE: Final = "from the future"  # what depends on it would be made again at every run, until that time has come
 UNKNOWN: Final = "not of the workflow"  # told, but nobody's fault
 
+_CLOCKS_DIFFER_S: Final = 60  # between machines, without anything being wrong
 _BATCH: Final = 256  # files that are handed to the threads at a time
 
 
@@ -86,6 +90,7 @@ def verify(
         tiles: those to look at, and at nothing of the whole dataset; none: at everything.
         configfiles: the dataset's, merged in their order, where it is not config/config.yaml.
         delete: remove what is damaged or half-written, and what keeps Snakemake from seeing what is lost: the next run makes it again.
+            What is from the future gets the time of now.
         threads: files read at a time.
         without_patches: patches were deleted on purpose and are not missed. Where no tile has any, that goes without saying.
 
@@ -105,12 +110,15 @@ def verify(
             found.findings.append(Finding(MISSING, check.path, told_by=check.told_by))
         elif damage:
             found.findings.append(Finding(DAMAGED, check.path, damage, check.told_by))
+    found.findings += [Finding(FUTURE, path, "written while the clock was ahead") for path in _ahead(folder, there)]
     patches = not without_patches and any(path.endswith(f"/{places.PATCHES}") for path in there.files)
     found.findings += [Finding(MISSING, path) for path in _lost(there, shape, tiles, patches)]
     found.findings.sort(key=lambda each: (each.kind, each.path))
     found.cells = _cells_in(folder, {path for path in found.lost if path.endswith((places.SERIES, places.LABELS))})
     if delete:
         found.removed = _remove(folder, there, found)
+        for path in _ahead(folder, there):
+            os.utime(folder / path)
     return found
 
 
@@ -144,6 +152,12 @@ def _run(pending: Iterable[Check], threads: int) -> Iterator[tuple[Check, int, s
         while batch := list(islice(rest, _BATCH)):
             for check, damage in zip(batch, pool.map(lambda each: each.damage(), batch), strict=True):
                 yield check, 0 if damage == checks.GONE else check.place.stat().st_size, damage
+
+
+def _ahead(folder: Path, there: Survey) -> list[str]:
+    """Files whose time has not come yet."""
+    now = time.time() + _CLOCKS_DIFFER_S
+    return [path for path in there.files if (folder / path).exists() and (folder / path).stat().st_mtime > now]
 
 
 def _lost(there: Survey, shape: Shape, tiles: Collection[str], patches: bool) -> Iterator[str]:
