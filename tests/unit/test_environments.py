@@ -66,6 +66,7 @@ def test_images_install_the_hashed_lock_and_nothing_else(root: Path):
     steps = dockerfile(root)
     assert {word for word, _ in steps} == {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "ENTRYPOINT"}
     assert [rest for word, rest in steps if word == "RUN"] == [
+        "apt-get update && apt-get install --yes --no-install-recommends libexpat1 && rm -rf /var/lib/apt/lists/*",
         "python -m pip install --no-cache-dir --require-hashes --requirement envs/requirements.lock",
         "python -m pip install --no-cache-dir --no-deps --no-build-isolation --editable .",
         "python -m compileall -q workflow",
@@ -87,7 +88,8 @@ def test_docker_and_apptainer_make_the_same_image(root: Path):
     assert set(sections) == {"", "files", "post", "environment", "runscript", "test"}
     bootstrap, base = sections[""]
     assert bootstrap == "Bootstrap: docker" and ("FROM", base.removeprefix("From: ")) in steps
-    assert sections["post"] == ["set -e", "cd /opt/tilewright", *(rest for word, rest in steps if word == "RUN")]
+    system, *python = [rest for word, rest in steps if word == "RUN"]
+    assert sections["post"] == ["set -e", system, "cd /opt/tilewright", *python]
     copied = {}
     for sources, target in (rest.rsplit(" ", 1) for word, rest in steps if word == "COPY"):
         for source in sources.split():
