@@ -173,6 +173,14 @@ def test_a_border_strip_without_its_own_tiles_is_named() -> None:
         box(12.05, 47.7, 12.15, 47.8).tiles()
 
 
+def test_all_land() -> None:
+    land = load_aoi(Aoi(land=True))
+    assert len(land.tiles()) == 20_430 and {"32TNT", "60GVA"} <= set(land.tiles())
+    assert land.clip("32TNT") is None
+    with pytest.raises(TilewrightError, match=r"tile 01CCV has no ground in the aoi \(all land\)"):
+        land.clip("01CCV")
+
+
 def test_no_tile_at_all() -> None:
     with pytest.raises(TilewrightError, match=r"aoi: no Sentinel-2 tile meets bbox \[-30.0, 85.5"):
         box(-30.0, 85.5, -29.0, 86.5).tiles()

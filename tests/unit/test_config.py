@@ -131,7 +131,7 @@ def test_every_fault_is_in_the_one_message_once():
         ({"provider": 3}, "config: provider: give the name of a file in config/providers, or {like: <name>, path: <catalog>}"),
         ({"dataset": 2019}, 'config: dataset: write it in quotes, as "2019"'),
         ({"aoi": "32TNT"}, "config: aoi: must be a mapping of keys to values"),
-        ({"aoi": {"tiles": ["35JQG"], "points": {"path": "b"}}}, "config: aoi: give exactly one of bbox, file, tiles, cities, points, polygons"),
+        ({"aoi": {"tiles": ["35JQG"], "points": {"path": "b"}}}, "config: aoi: give exactly one of bbox, file, tiles, land, cities, points, polygons"),
         (
             {"cells": {"strategy": "samples"}},
             "config: cells.strategy: samples makes cells around places: give aoi.cities, aoi.points or aoi.polygons, or take strategy lattice",

@@ -1,7 +1,7 @@
 """What a user says of the area of interest, or of the places that cells are made around."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -54,7 +54,7 @@ class Polygons(Columns):
 class Aoi(Model):
     """The area of interest. Give exactly one key.
 
-    Of an area (bbox, file, tiles) only cells wholly inside are made; cities, points and polygons are places with a cell
+    Of an area (bbox, file, tiles, land) only cells wholly inside are made; cities, points and polygons are places with a cell
     around each, and go with `cells.strategy: samples`.
     """
 
@@ -65,6 +65,7 @@ class Aoi(Model):
         None, description="GeoJSON, GeoPackage or GeoParquet file of polygons, in any CRS it names"
     )
     tiles: list[TileName] | None = Field(None, description="MGRS tiles, each whole", min_length=1)
+    land: Literal[True] | None = Field(None, description="true: all 20,430 tiles that hold land, each whole")
     cities: Cities | None = Field(None, description="random places around cities")
     points: Points | None = Field(None, description="places of your own, one cell around each point")
     polygons: Polygons | None = Field(None, description="places of your own, one cell around each polygon's middle")

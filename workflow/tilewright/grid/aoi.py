@@ -142,6 +142,9 @@ def load_aoi(aoi: Aoi) -> AreaOfInterest:
     if aoi.tiles is not None:
         names = tuple(sorted({tile(name).name for name in aoi.tiles}))
         return AreaOfInterest(names, None, np.empty(0, object), f"{len(names)} named tiles")
+    if aoi.land:
+        names = tuple(tiles().name[tiles().land].tolist())
+        return AreaOfInterest(names, None, np.empty(0, object), "all land")
     if aoi.bbox is not None:
         west, south, east, north = aoi.bbox
         spans = [(west, east)] if west < east else [(west, 180.0), (-180.0, east)]
