@@ -46,8 +46,8 @@ JobAcctGatherParams=OverMemoryKill
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min_interval=200000
-# finished jobs stay in squeue for so many seconds: at least three times the plugin's first wait, or it asks sacct
-MinJobAge=300
+# finished jobs stay in squeue for so many seconds: longer than a test takes, so that it sees all of them
+MinJobAge=3600
 KillWait=2
 InactiveLimit=0
 MpiDefault=none
@@ -70,7 +70,7 @@ class ToySlurm:
     folder: Path
     nodes: Sequence[str] = ("n1", "n2")
     cpus: int = 8  # of a node
-    memory_mb: int = 9000  # of a node
+    memory_mb: int = 64_000  # of a node
     node_timeout: int = 300  # seconds until a silent node counts as down, and its jobs as failed
     ports: list[int] = field(default_factory=list)
 
@@ -127,7 +127,7 @@ class ToySlurm:
         return done.stdout
 
     def jobs(self) -> dict[int, dict[str, str]]:
-        """{job: field: value} of `scontrol show job`, of all jobs that ended less than MinJobAge ago."""
+        """{job: field: value} of `scontrol show job`, finished ones too."""
         told = (
             dict(part.split("=", 1) for part in line.split() if "=" in part)
             for line in self.client("scontrol", "show", "job", "--oneliner").splitlines()

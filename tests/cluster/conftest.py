@@ -12,7 +12,7 @@ from toy_slurm import ToySlurm, lacking
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[ToySlurm]:
-    """A cluster of two nodes, each of 8 CPUs and 9 GB as it claims, for the tests of one file."""
+    """A cluster of two nodes, each of 8 CPUs and 64 GB as it claims, for the tests of one file."""
     reason = lacking()
     if reason:
         pytest.skip(reason)

@@ -82,7 +82,7 @@ def test_tiles_as_submissions_beside_a_cluster_s_profile(
     named = [how, str(PROFILES / "slurm"), "--profile", str(PROFILES / "by-tile")]
     found = effective(monkeypatch, tmp_path, *named)
     grouped = SLURM | {
-        "groups": dict.fromkeys(["mask", "crop", "group", "features", "labels"], "tile"),
+        "groups": dict.fromkeys(["cells", "ask", "mask", "crop", "group", "features", "labels"], "tile"),
         "group_components": {"tile": 1},
         "cores": 8,
     }
