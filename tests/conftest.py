@@ -3,7 +3,9 @@
 import copy
 import fcntl
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +192,24 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.line(report.nodeid.split("[")[-1].rstrip("]"))
         for check in dict(report.user_properties)["noticed"]:
             terminalreporter.line(f"    {check}")
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Any]:
+    """A Slurm cluster of two nodes (tests/toy_slurm.py), for the tests of one file."""
+    from toy_slurm import ToySlurm, lacking
+
+    reason = lacking()
+    if reason:
+        pytest.skip(reason)
+    # not in pytest's folder: the sockets' paths would be too long
+    folder = Path(tempfile.mkdtemp(prefix="toy-slurm-"))
+    cluster = ToySlurm(folder).up()
+    try:
+        yield cluster
+    finally:
+        cluster.down()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
