@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -71,7 +72,8 @@ class Watched:
     def kill(self, *, jobs_too: bool) -> None:
         """SIGKILL Snakemake; with `jobs_too` all of its session, else its jobs go on without it."""
         if jobs_too:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # all of it has ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
         else:
             self.process.kill()
         self.process.wait()
