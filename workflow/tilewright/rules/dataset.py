@@ -112,7 +112,7 @@ class DatasetConfig:
         """The local catalogs of some collections, as input files; none for an API."""
         return sorted({str(found) for key in collections if (found := self.providers[key].catalog)})
 
-    @property
+    @cached_property
     def access(self) -> str:
         """How the assets of each collection are opened, as text."""
         return json.dumps(
