@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from warm import warm
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -56,6 +58,9 @@ class Project:
     directory: Path
     config: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
+    warm: bool = (
+        False  # whether `run` takes processes that have imported everything: tests/warm.py says what they are not for
+    )
 
     @property
     def results(self) -> Path:
@@ -72,13 +77,19 @@ class Project:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         return [
-            str(Path(sys.executable).with_name("snakemake")), *targets, "--snakefile", str(ROOT / "Snakefile"),
+            str(self._programs[0] / "snakemake"), *targets, "--snakefile", str(ROOT / "Snakefile"),
             "--directory", str(self.directory), "--cores", str(cores), "--nocolor", *options, "--configfile", str(self.directory / "config.yaml"),
         ]  # fmt: skip
 
     @property
+    def _programs(self) -> list[Path]:
+        """Folders of the programs that a run takes, the first first."""
+        own = Path(sys.executable).parent
+        return [warm().folder, own] if self.warm else [own]
+
+    @property
     def _environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = os.pathsep.join([*map(str, self._programs), os.environ["PATH"]])
         return {**os.environ, "PATH": path, **self.environment}
 
     def run(self, *targets: str, cores: int = 2, options: tuple[str, ...] = (), good: bool = True) -> Run:

@@ -87,7 +87,12 @@ def test_a_small_stage_imports_nothing_dear(stage: str, local: dict[str, list[st
 def test_asking_an_api_imports_what_asks_and_no_more(built: Project, world: Path, tmp_path: Path):
     items = json.loads((world / "catalog.json").read_text())["features"]
     with StacServer(items, world) as server:
-        provider = {"like": "simulated", "kind": "api", "path": None, "url": server.url}
+        provider = {
+            "like": "simulated",
+            "kind": "api",
+            "url": server.url,
+            "access": {"hosts": [f"http://{server.address}"]},
+        }
         remote = Project(built.directory, {**built.config, "provider": provider})
         access = DatasetConfig.load(remote.config, ROOT).access
         made = tmp_path / "scenes.parquet"
