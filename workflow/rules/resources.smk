@@ -1,4 +1,4 @@
-# What a job of each rule asks a scheduler for: worked out from the config once a rule, since a planet has 330,000 jobs.
+# What jobs ask a scheduler for, rule by rule, worked out from the config once, since a planet has 330,000 jobs.
 # See docs/resources.md.
 from tilewright.costs import Known, asked, work_of
 
