@@ -27,27 +27,32 @@ def needs_of_source(source):
     )
 
 
-def at_each_attempt(amount):
-    """A resource: `amount` of the wildcards, doubled at each attempt."""
+def growing(stage, name):
+    """A resource of a rule whose jobs are all alike, doubled at each attempt."""
+    least = needs(stage)[name]
 
     @known
     def resource(wildcards, attempt):
-        return amount(wildcards) << (attempt - 1)
+        return least << (attempt - 1)
 
     return resource
 
 
-def growing(stage, name):
-    """A resource of a rule whose jobs are all alike."""
-    least = needs(stage)[name]
-    return at_each_attempt(lambda wildcards: least)
-
-
 def of_tiles(stage, name):
-    """A resource of a rule that gathers tiles."""
-    return at_each_attempt(lambda wildcards: needs_of_tiles(stage, wildcards.get("zone"))[name])
+    """A resource of a rule that gathers tiles, doubled at each attempt."""
+
+    @known
+    def resource(wildcards, attempt):
+        return needs_of_tiles(stage, wildcards.get("zone"))[name] << (attempt - 1)
+
+    return resource
 
 
 def of_source(name):
-    """A resource of the rule `source`."""
-    return at_each_attempt(lambda wildcards: needs_of_source(wildcards.source)[name])
+    """A resource of the rule `source`, doubled at each attempt."""
+
+    @known
+    def resource(wildcards, attempt):
+        return needs_of_source(wildcards.source)[name] << (attempt - 1)
+
+    return resource
