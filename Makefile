@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A venv of ours, whatever venv or settings the caller's shell has.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: demo test lint lock readers lock-readers reference mutations chaos clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end bench-wide bench-clean recipes
+.PHONY: demo test lint lock readers lock-readers reference mutations chaos clean bench bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations bench-exports bench-end-to-end bench-wide bench-scale bench-clean recipes
 
 demo: .venv/installed
 	snakemake --cores $(CORES)
@@ -62,12 +62,17 @@ bench-imagery bench-radar bench-stores bench-loader bench-labels bench-locations
 bench-wide: .venv/installed
 	python benchmarks/wide.py
 
+# What Snakemake itself costs on a planet: about an hour of CPU, and 8 GB for all land in one graph. Rows are kept in git.
+bench-scale: .venv/installed
+	python benchmarks/scale.py
+
 # Every recipe end to end on a small simulated world, with a page of its samples: about 20 minutes on two cores, and 1 GB.
 recipes: .venv/installed
 	python benchmarks/recipes.py --cores $(CORES)
 
 bench-clean:
-	rm -rf benchmarks/data benchmarks/results
+	rm -rf benchmarks/data
+	find benchmarks/results -mindepth 1 -maxdepth 1 ! -name scale.json -exec rm -rf {} +
 
 .venv/installed: envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tilewright needs Python 3.11 or later: make PYTHON=python3.11"; exit 1; }
@@ -77,4 +82,5 @@ bench-clean:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-readers results data logs benchmarks/results .snakemake
+	rm -rf .venv .venv-readers results data logs .snakemake
+	find benchmarks/results -mindepth 1 -maxdepth 1 ! -name scale.json -exec rm -rf {} +
