@@ -36,7 +36,7 @@ def begin(world: Path, folder: Path, at: str) -> Project:
         "provider": {"like": "simulated", "path": str(folder / "items.json")}, "collections": {"s2_l2a": {"bands": ["B02"]}},
         "periods": [{"name": "spring", "start": "2019-01-01", "end": "2019-06-30", "scenes": 1}], "export": {"layout": ["geotiff"]},
     }  # fmt: skip
-    return Project(folder / at, config)
+    return Project(folder / at, config, warm=True)
 
 
 def make(world: Path, folder: Path) -> None:
@@ -115,16 +115,23 @@ def test_status_of_a_cell_is_the_walk_of_its_selection(ran: Ran, capsys: pytest.
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 16
-    path.write_bytes(data)
+    spoil(path, bytes(data))
 
 
 def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
+    spoil(path, path.read_bytes()[:-20])
+
+
+def spoil(path: Path, data: bytes) -> None:
+    """As disks spoil files: at the same time as before."""
+    about = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
 def test_what_is_damaged_is_named_removed_and_made_again(ran: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     shutil.copytree(ran.project.directory, tmp_path / "work", symlinks=True)
-    project = Project(tmp_path / "work", copy.deepcopy(ran.project.config))
+    project = Project(tmp_path / "work", copy.deepcopy(ran.project.config), warm=True)
     project.command()  # writes the config
     given = {"configfiles": [project.directory / "config.yaml"]}
     before = project.digests()
@@ -136,8 +143,8 @@ def test_what_is_damaged_is_named_removed_and_made_again(ran: Ran, tmp_path: Pat
         f"{good}/spring/masks.parquet": flip, f"{bad}/spring/patches.zarr.zip": cut, "exports/geotiff/croissant.json": flip, image: cut,
     }  # fmt: skip
     (source,) = (path.relative_to(project.results) for path in (project.results / "sources").iterdir())
-    for path, spoil in damage.items():
-        spoil(project.results / path)
+    for path, how in damage.items():
+        how(project.results / path)
     for gone in (str(source), f"{good}/features.parquet"):
         (project.results / gone).unlink()
     (project.results / bad / ".cells.parquet.7-ab.part").write_text("half")
