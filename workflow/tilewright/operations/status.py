@@ -30,6 +30,7 @@ def status_of(folder: Path, configfiles: Sequence[Path] = ()) -> Board:
         expected = Expected.by_folder(folder)
     if config is None:
         log.warning("no config is known (--configfile): what has not been begun at all is not shown")
-    found = board(folder, folder.absolute().parents[1] / "logs" / folder.absolute().name, expected)
+    project = folder.parents[1] if len(folder.parts) > 1 else folder.absolute().parents[1]
+    found = board(folder, project / "logs" / folder.absolute().name, expected)
     found.locked = is_locked(folder)
     return found

@@ -72,7 +72,13 @@ def _figure(board: Board, colours: dict[str, str]) -> Figure:
                 rasterized=len(names) > _MAX_VECTORS,
             )
         )  # fmt: skip
-    if len(names) <= _NAMED and min(0.9 * WHOLE / wide, height / high) > _LEGIBLE:
+    legible = min(0.9 * WHOLE / wide, height / high) > _LEGIBLE
+    if not legible:  # so that one of thousands is seen
+        mine = shapes[np.array(states) == FAILED].mean(axis=1)
+        axes.scatter(
+            mine[:, 0], mine[:, 1], s=12, c=_COLOURS[FAILED], edgecolors=colours[PAPER], linewidths=0.3, zorder=3
+        )
+    if len(names) <= _NAMED and legible:
         for name, shape in zip(names, shapes, strict=True):
             axes.text(
                 float(shape[:, 0].mean()),
