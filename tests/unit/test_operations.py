@@ -77,7 +77,7 @@ def test_what_files_were_made_of_is_missed_and_nothing_else():
     }
     assert places.needed_by(cropped, Shape(), "32TQM") == of_crop
     # a period that the config has since is not missed, nor one that it has no longer
-    shape = Shape(frozenset({"32TQM"}), ("early",), ("early", "new"), labels=True, answers=("osm",))
+    shape = Shape({"32TQM": ("early",)}, ("early", "new"), labels=True, answers=("osm",))
     assert places.needed_by({"old/masks.parquet"}, shape, "32TQM") == of_crop | {
         "series.zarr.zip", "features.parquet", "labels.zarr.zip", "asked/osm.parquet",
     }  # fmt: skip

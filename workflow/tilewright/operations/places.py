@@ -94,11 +94,9 @@ def _to_tile(tile: str) -> Iterator[str]:
 
 
 def needed_by_index(shape: Shape) -> set[str]:
-    """The files of the whole dataset that the index was made of, or with."""
-    if not shape.tiles:
-        return set()
+    """The files of more than one tile that the index and the tiles' features were made of; what is missed of the rest, Snakemake sees."""
     zones = {f"zones/{zone_of(tile)}.parquet" for tile in shape.tiles}
-    return {*zones, STATISTICS, COLLECTION, *(f"sources/{name}.parquet" for name in shape.sources)}
+    return {*zones, *(f"sources/{name}.parquet" for name in shape.sources)}
 
 
 def needed_by(names: Collection[str], shape: Shape, tile: str) -> set[str]:
@@ -117,7 +115,7 @@ def needed_by(names: Collection[str], shape: Shape, tile: str) -> set[str]:
         needed.add(CELLS)
     begun = {name.split("/")[0] for name in names if name.endswith(f"/{SCENES}")}
     for period in sorted(begun) if shape.periods is None else shape.periods:
-        gathered = indexed and period in shape.indexed
+        gathered = period in shape.tiles.get(tile, ())
         cropped = gathered or f"{period}/{SELECTION}" in names or f"{period}/{PATCHES}" in names
         if cropped or f"{period}/{MASKS}" in names:
             needed |= {CELLS, f"{period}/{SCENES}"}

@@ -1,9 +1,9 @@
-"""What a dataset is to hold: tiles, periods, label sets, exports; by its config, or by its index alone."""
+"""What a dataset is to hold: tiles, periods, label sets; by its config, its zones' tables and its index."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tilewright.errors import TilewrightError
 from tilewright.rules import DatasetConfig
@@ -19,17 +19,15 @@ class Shape:
     """What is known of a dataset that was made, or was begun.
 
     Attributes:
-        tiles: those of its index; none where there is no index yet.
-        indexed: the periods of its index.
-        periods: those that it is to have; None where neither a config nor an index tells.
-        labels: the index has label sets.
-        companions: the index has collections that are paired with the primary.
-        sources: names of what the index's label sets are read from, once for all tiles.
+        tiles: {tile that a zone's table, or the index, was made with: its periods there}.
+        periods: those that it is to have; None where neither a config nor these tables tell.
+        labels: these tables have label sets.
+        companions: they have collections that are paired with the primary.
+        sources: names of what their label sets are read from, once for all tiles.
         answers: names of those that are asked for by tile.
     """
 
-    tiles: frozenset[str] = frozenset()
-    indexed: tuple[str, ...] = ()
+    tiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     periods: tuple[str, ...] | None = None
     labels: bool = False
     companions: bool = False
@@ -77,28 +75,34 @@ def config_of(folder: Path, configfiles: Sequence[Path]) -> DatasetConfig | None
 
 
 def shape_of(folder: Path, config: DatasetConfig | None) -> Shape:
-    """What the index says, where there is a whole one, and the config, where it is known.
+    """What the index and the zones' tables say, those that are whole, and the config, where it is known.
 
     What only one of the two has is left out: it is not made yet, or no longer wanted.
     """
+    index = _told(folder / INDEX)
+    zones = [_told(path) for path in sorted((folder / "zones").glob("*.parquet"))]
+    by_zone = {tile: tuple(each["periods"]) for told in zones for tile, each in told.get("tiles", {}).items()}
+    tiles = {tile: by_zone.get(tile, tuple(index.get("periods", ()))) for tile in index.get("tiles", by_zone)}
+    labels = {name for told in (index, *zones) for name in told.get("labels", {})}
+    collections = {name for told in (index, *zones) for name in told.get("collections", {})}
+    if config is None:
+        periods = sorted({period for own in tiles.values() for period in own})
+        return Shape(tiles, tuple(periods) if tiles else None, bool(labels), len(collections) > 1)
+    return Shape(
+        tiles,
+        tuple(config.periods),
+        bool(labels & set(config.label_sets)),
+        bool(collections & set(config.companions)),
+        tuple(sorted({source for name, source in config.sources.items() if name in labels})),
+        tuple(sorted({source for name, source in config.asked.items() if name in labels})),
+    )
+
+
+def _told(table: Path) -> dict[str, Any]:
+    """A table's own document; nothing where it is not there or damaged."""
     from tilewright.store.table import table_metadata
 
     try:
-        told = table_metadata(folder / INDEX)
+        return table_metadata(table)
     except TilewrightError:
-        told = {}
-    labels, collections = set(told.get("labels", {})), set(told.get("collections", {}))
-    shape = Shape(
-        tiles=frozenset(told.get("tiles", ())), indexed=tuple(told.get("periods", ())), periods=tuple(told["periods"]) if told else None,
-        labels=bool(labels), companions=len(collections) > 1,
-    )  # fmt: skip
-    if config is None:
-        return shape
-    return replace(
-        shape,
-        periods=tuple(config.periods),
-        labels=bool(labels & set(config.label_sets)),
-        companions=bool(collections & set(config.companions)),
-        sources=tuple(sorted({source for name, source in config.sources.items() if name in labels})),
-        answers=tuple(sorted({source for name, source in config.asked.items() if name in labels})),
-    )
+        return {}
