@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +54,7 @@ class Found:
     def __init__(self, dataset: DatasetConfig, folder: Path) -> None:
         self.dataset = dataset
         self.folder = folder
+        self._touched: dict[tuple[Path, frozenset[str] | None, int], int] = {}
         kinds = {name: each.source.kind for name, each in dataset.config.labels.items()}
         channels = {
             name: len(load_ontology(Path(path), kinds[name]).channels) for name, path in dataset.ontologies.items()
@@ -106,14 +108,20 @@ class Found:
 
     def _read(self, cells: Path, wanted: set[str] | None, resolution: int, item_bytes: int) -> float:
         """MB of the blocks that cells touch, all or those wanted, in one band of one scene."""
-        table = read_table(cells, columns=["cell_id", "ulx", "uly", "size_m", "tile"])
-        if wanted is not None:
-            table = table[table["cell_id"].isin(wanted)]
-        if table.empty:
-            return 0
-        place, size = tile_named(str(table["tile"].iloc[0])), int(table["size_m"].iloc[0])
-        corners = zip(table["ulx"].tolist(), table["uly"].tolist(), strict=True)
-        return touched(corners, size, (place.ulx, place.uly), resolution) * block_mb(resolution, item_bytes)
+        key = (cells, None if wanted is None else frozenset(wanted), resolution)
+        if key not in self._touched:
+            table = self._cells(cells)
+            table = table if wanted is None else table[table["cell_id"].isin(wanted)]
+            self._touched[key] = 0
+            if len(table):
+                place, size = tile_named(str(table["tile"].iloc[0])), int(table["size_m"].iloc[0])
+                corners = zip(table["ulx"].tolist(), table["uly"].tolist(), strict=True)
+                self._touched[key] = touched(corners, size, (place.ulx, place.uly), resolution)
+        return self._touched[key] * block_mb(resolution, item_bytes)
+
+    @cache  # noqa: B019 - as long as the process
+    def _cells(self, cells: Path) -> Any:
+        return read_table(cells, columns=["cell_id", "ulx", "uly", "size_m", "tile"])
 
     def _crop(self, cells: Path, period: Path) -> Work:
         used = self._used(period)

@@ -140,6 +140,7 @@ def dataset(folder: Path, stack: ExitStack) -> tuple[Project, dict[str, list[str
         "cells": {"size_m": 960, "strategy": "samples"},
     }
     drawn = told(Project(project.directory, {**config, **cities}), "results/cities/locations.parquet")
+    online["search"][online["search"].index("--output") + 1] = "found.parquet"  # what was found here stays, for mask
     lines |= {"search of an API": online["search"], "ask": online["ask"], "locations": drawn["locations"]}
     first = [stage for stage in LIGHT if stage in lines]
     return project, {stage: lines[stage] for stage in [*first, *(stage for stage in lines if stage not in first)]}
