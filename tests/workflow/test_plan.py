@@ -60,10 +60,6 @@ def test_jobs_are_those_of_a_dry_run(world: Path, aoi: str, tmp_path: Path) -> N
     assert counted == planned and {"ask", "search_companions", "export_tile", "source"} <= set(counted)
 
 
-@pytest.mark.xfail(
-    reason="bytes by three headers of an API's files are 0.42 of those by all local headers: see the README",
-    strict=False,
-)
 def test_apis_are_asked_only_with_search(
     world: Path, aoi: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,8 +75,8 @@ def test_apis_are_asked_only_with_search(
         assert not server.asked
         asked = plan_of(config, search=True)
     files = {path for path in server.asked if path.startswith("/files/")}
-    # of each of 7 assets three headers; three tiles, whose search takes the root, a page, and the empty one after it
-    assert 7 < len(files) <= 21 and sum(server.asked.values()) <= len(files) + 3 * 4
+    # of each of 7 assets two headers a tile; three tiles, whose search takes the root, a page, and the empty one after it
+    assert 7 < len(files) <= 7 * 2 * 3 and sum(server.asked.values()) <= len(files) + 3 * 4
     assert "estimated" in estimated.basis["scenes s2_l2a"] and asked.basis["scenes s2_l2a"] == "asked of the catalog"
     assert asked.scenes == local.scenes != estimated.scenes
     same = {name: told(asked)[name] / figure for name, figure in told(local).items()}

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 
 from tilewright.catalog import Acquisition, Asset
+from tilewright.catalog.assets import Transform
 from tilewright.config.bands import COLLECTION_BANDS, RADAR, SCL_RESOLUTION
 from tilewright.config.provider import CollectionAccess
 from tilewright.errors import TilewrightError
@@ -33,9 +34,9 @@ _RADAR_BLOCK: Final = 512
 _PACKED: Final = {"SCL": 0.11, "s2_l2a": 1.5, "s2_l1c": 1.0, "s1_grd": 1.6, "s1_rtc": 3.2}
 # The simulated world packs better (demo: see tests/workflow/test_plan.py).
 _PACKED_SIMULATED: Final = {"SCL": 0.01, "s2_l2a": 1.2, "s2_l1c": 1.0, "s1_grd": 1.5, "s1_rtc": 3.0}
-# Headers of local files take 1 ms of CPU each, those of servers a request: of each band so many are read.
+# Headers of local files take 1 ms of CPU each, those of servers a request: of each band and tile that is looked at so many are asked for.
 _MOST_HEADERS: Final = 5000
-_REMOTE_HEADERS: Final = 3
+_REMOTE_HEADERS: Final = 2
 # Windows of radar images, whose lines run across the cells' by this share of a cell's side (orbits lie 8° to 15° off the meridian).
 TURNED: Final = 1.3
 
@@ -111,10 +112,6 @@ class Squares:
         self._left, self._top, self._side_m = left, top, side_m
         self._found: dict[Geometry, np.ndarray] = {}
 
-    def wider(self, times: float) -> "Squares":
-        """The same with longer sides."""
-        return Squares(self._left, self._top, self._side_m * times)
-
     def blocks(self, of: Geometry) -> np.ndarray:
         """Numbers of the blocks, ascending."""
         if of not in self._found:
@@ -143,14 +140,16 @@ class Files:
         self._remote = remote
         self._simulated = simulated
         self._stores = Stores(Traffic(), access)
-        self._seen: dict[tuple[str, str], list[Layout]] = defaultdict(list)
+        # by collection and band, then by the grid of the file's tile (None: radar, which is on none)
+        self._seen: dict[tuple[str, str], dict[Transform | None, list[Layout]]] = defaultdict(lambda: defaultdict(list))
         self._known: dict[str, Layout | None] = {}
 
     def words(self) -> str:
         """What the sizes of blocks rest on."""
+        failed = f"; others cannot be read ({self.failed})" if self.failed else ""
         if not self.headers:
-            return "typical sizes of blocks"
-        return f"sizes of blocks from the headers of {self.headers} files"
+            return f"typical sizes of blocks{failed}"
+        return f"sizes of blocks from the headers of {self.headers} files{failed}"
 
     def taken(self, one: Acquisition, band: str, tile: Tile, squares: Squares) -> Taken:
         """What reading a band of an acquisition takes."""
@@ -169,12 +168,23 @@ class Files:
                 west, north, step, (rows, columns), layout.block, layout.dtype.itemsize, layout.counts.astype(float),
                 min(HEAD_BYTES, int((layout.offsets + layout.counts).max(initial=0))),
             )  # fmt: skip
+        return usual if asset is None else self._like_others(usual, collection, band, asset)
+
+    def _like_others(self, usual: Raster, collection: str, band: str, asset: Asset) -> Raster:
+        """A file that was not opened, as those of its band that were: best of its own tile, block by block."""
         seen = self._seen[collection, band]
-        if not seen:
+        every = [layout for layouts in seen.values() for layout in layouts]
+        if not every:
             return usual
-        # of another scene, or a radar image: the blocks of those that were opened, laid over the tile
-        counts = np.concatenate([each.counts for each in seen])
-        block = seen[0].block
+        same = seen.get(asset.transform, []) if asset.transform is not None else []
+        alike = [each for each in same if each.block == same[0].block and len(each.counts) == len(same[0].counts)]
+        if alike and asset.transform is not None:
+            step, _, west, _, _, north = asset.transform
+            rows, columns = alike[0].grid.shape
+            packed = np.mean([each.counts for each in alike], axis=0)
+            return Raster(west, north, step, (rows, columns), alike[0].block, alike[0].dtype.itemsize, packed)
+        # of another tile, or a radar image: laid over this one
+        counts, block = np.concatenate([each.counts for each in every]), every[0].block
         blocks = -(-usual.shape[0] // block[0]) * -(-usual.shape[1] // block[1])
         packed = np.full(blocks, counts[counts > 0].mean() if counts.any() else 0.0)
         return replace(usual, block=block, packed=packed)
@@ -187,7 +197,8 @@ class Files:
         try:
             opened = self._stores.opened(asset)
             local = local_path(opened)
-            if self._access[asset.collection].format != "tiff" or (local is None and not self._asks(key)):
+            asks = self._remote and len(self._seen[key][asset.transform]) < _REMOTE_HEADERS
+            if self._access[asset.collection].format != "tiff" or (local is None and not asks):
                 return None
             if self.headers >= _MOST_HEADERS or (local is not None and not local.is_file()):
                 return None
@@ -200,11 +211,8 @@ class Files:
         self._known[asset.href] = layout
         if layout is not None:
             self.headers += 1
-            self._seen[key].append(layout)
+            self._seen[key][asset.transform].append(layout)
         return layout
-
-    def _asks(self, key: tuple[str, str]) -> bool:
-        return self._remote and len(self._seen[key]) < _REMOTE_HEADERS
 
 
 def typical(collection: str, band: str, tile: Tile, simulated: shapely.Polygon | None) -> Raster:
