@@ -23,6 +23,8 @@ import table
 from measure import Measured, run
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+# MB of the blocks of a tile's images that are full, as tilewright.costs.blocks has them: this process must stay small.
+_BLOCK_MB: Final = 1024**2 / 1e6
 _LOCATIONS: Final = (1_000, 25_000, 251_079)
 # What a job's work is, its cost and how many rows a table has, in a process of its own: this one must stay small.
 _TOLD: Final = """
@@ -31,16 +33,19 @@ from dataclasses import asdict
 from tilewright.costs import Work, job_cost
 print(json.dumps(asdict(job_cost(sys.argv[1], Work(**json.loads(sys.argv[2]))))))
 """
-# Cells of the copies get ids and tiles of their own.
+# Cells of the copies get ids, tiles and ground of their own.
 _APART: Final = """
 import sys
 from pathlib import Path
+import numpy as np
 from tilewright.store import read_table, table_metadata, write_table
 path, names = Path(sys.argv[1]), sys.argv[2:]
 rows, told = read_table(path), table_metadata(path)
 each = len(rows) // len(names)
 rows["tile"] = [name for name in names for _ in range(each)]
 rows["cell_id"] = rows["tile"] + "-" + rows["cell_id"]
+rows["ulx"] += 100_000 * (np.arange(len(rows)) // each % 30)  # no ground is shared
+rows["uly"] -= 100_000 * (np.arange(len(rows)) // each // 30)
 write_table(rows, path, {key: value for key, value in told.items() if key != "format"})
 """
 _NAMES: Final = "import sys; from tilewright.grid.mgrs import land_tiles; print(*[n for n in map(str, land_tiles().name) if n[:2] == '32' and n[2] >= 'N'][:int(sys.argv[1])])"
@@ -158,6 +163,36 @@ def located(scratch: Path) -> list[dict[str, Any]]:
     return made
 
 
+def whole_tile(dates: list[int], scratch: Path) -> list[dict[str, Any]]:
+    """cells, search, mask, crop and group of every cell of a dense tile, in blocks that are full (`world.py`: 3 GB, made once)."""
+    from end_to_end import Bench
+    from world import DATA, TILE, ensure
+
+    bench, made = Bench(ensure(), DATA, None, None, scratch), []
+    for count in dates:
+        out = scratch / f"tile-{count}"
+        commands = bench.stages({"config": bench.config(count, {"tiles": [TILE]}), "folder": out})
+        outputs = {
+            "cells": "cells.parquet", "search": "scenes.parquet", "mask": "masks.parquet", "crop": "patches.zarr.zip", "group": "series.zarr.zip",
+        }  # fmt: skip
+        for stage, output in outputs.items():
+            used = run(commands[stage])
+            cells = counted(out / "cells.parquet")[0]
+            work: dict[str, Any] = {"cells": cells, "scenes": count, "candidates": 2809}
+            if stage == "mask":
+                work["read_mb"] = count * 36 * _BLOCK_MB
+            elif stage in ("crop", "group"):
+                of_blocks = 2 * 121 * 2 * _BLOCK_MB + 2 * 36 * 2 * _BLOCK_MB + 36 * _BLOCK_MB
+                work |= {
+                    "pieces": count * cells * 5,
+                    "pixels_mb": count * cells * (4 * 192**2 + 5 * 96**2) / 1e6,
+                    "read_mb": count * of_blocks,
+                }
+            made.append(row(stage, work, used, out / output))
+        shutil.rmtree(out)
+    return made
+
+
 def main() -> None:
     """Measure and keep."""
     parser = argparse.ArgumentParser(description="What stages cost that gather much.")
@@ -165,12 +200,14 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--maps", nargs="*", default=["quick", "quarter", "full"])
     parser.add_argument("--tiles", nargs="*", type=int, default=[10, 100])
+    parser.add_argument("--dates", nargs="*", type=int, default=[3, 6])
     told = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="resources-"))
     try:
         made = located(scratch)
         made += gathered(told.dataset.resolve(), yaml.safe_load(told.config.read_text()), told.tiles, scratch)
         made += mapped(told.maps, scratch)
+        made += whole_tile(told.dates, scratch)
     finally:
         shutil.rmtree(scratch)
     shown = [

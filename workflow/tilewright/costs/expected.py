@@ -25,6 +25,8 @@ _ORBITS: Final = 2
 _RADAR_A_DAY: Final = 0.6
 # Features of OpenStreetMap that are kept, in a whole tile of mapped country (benchmarks/label_world.py, after Central Europe).
 _OSM_FEATURES: Final = 690_000
+# Such features in a MB of an extract, at most (benchmarks/resources_large.py).
+_FEATURES_A_MB: Final = 21_000
 _VECTOR_FEATURES: Final = 100_000
 # Where users' own places and locations around cities lie is not known from the config: of one tile at most so many are planned for.
 _SAMPLES: Final = 500
@@ -69,10 +71,18 @@ def cells_of_tile(config: Config) -> int:
     cells = config.cells
     if cells.strategy == "samples":
         return min(cells.number or _SAMPLES, config.aoi.cities.locations if config.aoi.cities else _SAMPLES)
-    grids = len(cells.lattices.offsets_m) if cells.strategy == "grids" else 1
-    many = min((_SQUARE_M // (cells.stride_m or cells.size_m) + 1) ** 2 * grids, _of_area(config))
+    many = min(candidates_of_tile(config), _of_area(config))
     kept = math.ceil(many * (cells.fraction or 1))
     return min(cells.number or kept, kept)
+
+
+def candidates_of_tile(config: Config) -> int:
+    """Cells that are laid out in a whole tile, before any is taken away."""
+    cells = config.cells
+    if cells.strategy == "samples":
+        return cells_of_tile(config)
+    grids = len(cells.lattices.offsets_m) if cells.strategy == "grids" else 1
+    return (_SQUARE_M // (cells.stride_m or cells.size_m) + 1) ** 2 * grids
 
 
 def cells_of(config: Config, tiles: int) -> int:
@@ -149,7 +159,7 @@ def work_of(config: Config, stage: str, known: Known = Known(), period: str | No
     if stage in ("search", "search_companions", "mask", "crop"):
         made = [_of_period(config, stage, known, one) for one in periods]
         return max(made, key=lambda work: (work.read_mb + work.jp2_mb + work.radar_mb, work.scenes))
-    return _of_tile(config, known)
+    return _of_tile(config, stage, known)
 
 
 def _of_period(config: Config, stage: str, known: Known, period: Period) -> Work:
@@ -180,19 +190,23 @@ def _of_period(config: Config, stage: str, known: Known, period: Period) -> Work
     )  # fmt: skip
 
 
-def _of_tile(config: Config, known: Known) -> Work:
+def _of_tile(config: Config, stage: str, known: Known) -> Work:
     cells = cells_of(config, known.tiles) if known.cells is None else known.cells
     periods = config.all_periods()
     pieces, pixels_mb = _patches(config, cells, sum(min(one.scenes, scenes_of(config, one)) for one in periods))
     sets = config.label_sets()
-    features = sum(map(_features, sets.values())) * known.tiles if known.features is None else known.features
+    features = known.features
+    if features is None:
+        mapped = known.source_mb * _FEATURES_A_MB if stage == "source" else sum(map(_features, sets.values()))
+        features = mapped * known.tiles
     labels = [
         _label_bytes(each, config.cells.size_m, known.channels.get(name, _CHANNELS)) for name, each in sets.items()
     ]
     return Work(
-        tiles=known.tiles, cells=cells, periods=len(periods), pieces=pieces, pixels_mb=pixels_mb, label_sets=len(sets),
+        tiles=known.tiles, cells=cells, candidates=candidates_of_tile(config), periods=len(periods), pieces=pieces, pixels_mb=pixels_mb, label_sets=len(sets),
         label_mb=cells * sum(labels) / 1e6, features=features, source_mb=known.source_mb, layout=known.layout,
         simulated_mb=_simulated_mb(config.simulate) if config.simulate else 0,
+        simulated_km2=max(site.side_m**2 / 1e6 for site in config.simulate.sites) if config.simulate else 0,
     )  # fmt: skip
 
 
@@ -225,9 +239,9 @@ def _label_bytes(labels: LabelSet, size_m: int, channels: int) -> float:
 
 
 def _simulated_mb(world: Simulate) -> float:
-    """MB of the world's pixels: its Sentinel-2 bands and SCL have as many as 6 bands of 10 m."""
+    """MB of the world's pixels: its Sentinel-2 bands and SCL have as many as 6 bands of 10 m; other sensors cost three times as much."""
     pixels = sum(len(site.tiles) * (site.side_m / 10) ** 2 for site in world.sites)
-    return pixels * 2 * 6 * world.scenes_per_year * len(set(world.years)) * (1 + len(world.sensors)) / 1e6
+    return pixels * 2 * 6 * world.scenes_per_year * len(set(world.years)) * (1 + 3 * len(world.sensors)) / 1e6
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ class Work:
     Attributes:
         tiles: tiles that the job gathers: 1 but for zone, index, report, legend and export.
         cells: cells of these tiles together.
+        candidates: of cells: cells of the whole tile, before AOI, draw and filters.
         periods: periods of the dataset.
         scenes: of search: items in the answer; of search_companions: likewise, all companions together; of mask: acquisitions that are
             counted; of crop: acquisitions that the choice looks at (all that mask counted).
@@ -29,10 +30,12 @@ class Work:
         source_mb: MB of the file that a label source is read from.
         layout: of export_tile and export: which.
         simulated_mb: of simulate: MB of pixels that the world has, all scenes and bands.
+        simulated_km2: of simulate: area of the largest site.
     """
 
     tiles: int = 1
     cells: int = 0
+    candidates: int = 0
     periods: int = 1
     scenes: float = 0
     companions: float = 0
@@ -47,6 +50,7 @@ class Work:
     source_mb: float = 0
     layout: str = ""
     simulated_mb: float = 0
+    simulated_km2: float = 0
 
 
 @dataclass(frozen=True)
