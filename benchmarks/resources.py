@@ -47,7 +47,7 @@ def run(case: Case, folder: Path, cores: int) -> list[dict[str, Any]]:
         box = [str(each) for each in case.world.box]
         subprocess.run([sys.executable, "-c", _COVER, str(folder / "cover.gpkg"), *box], check=True)
     config, measured = folder / f"{case.name}.yaml", folder / f"{case.name}.jsonl"
-    config.write_text(yaml.safe_dump(case.document(folder), sort_keys=False))
+    config.write_text(yaml.safe_dump(case.document(), sort_keys=False))
     measured.unlink(missing_ok=True)
     stand_in = install(folder / "bin", measured)
     command = [
@@ -91,6 +91,23 @@ def shown(rows: list[dict[str, Any]]) -> None:
     )  # fmt: skip
 
 
+def compared(name: str, rows: list[dict[str, Any]]) -> None:
+    """Print what each rule asked for beside the most that its jobs used."""
+    made = []
+    for rule in dict.fromkeys(row["stage"] for row in rows):
+        jobs = [row for row in rows if row["stage"] == rule]
+        asked = {key: max(row["asked"][key] for row in jobs) for key in ("mem_mb", "runtime", "disk_mb", "threads")}
+        made.append(
+            {
+                "rule": rule, "jobs": len(jobs), "cells": max(row["work"]["cells"] for row in jobs), "mem_mb": asked["mem_mb"],
+                "used MB": max(row["peak_mb"] for row in jobs), "runtime min": asked["runtime"],
+                "CPU s": max(row["cpu_s"] for row in jobs), "disk_mb": asked["disk_mb"],
+                "written MB": max(row["written_mb"] for row in jobs), "threads": asked["threads"],
+            }
+        )  # fmt: skip
+    table.show(f"{name}: asked, and the most that a job used", made)
+
+
 def main() -> None:
     """Measure, keep, print."""
     parser = argparse.ArgumentParser(description="What each stage costs, beside the models of tilewright.costs.")
@@ -109,7 +126,9 @@ def main() -> None:
         if told.again:
             shutil.rmtree(folder / f"results/{case.name}", ignore_errors=True)
         print(f"{case.name} …", flush=True)
-        rows += run(case, folder, told.cores)
+        found = run(case, folder, told.cores)
+        compared(case.name, found)
+        rows += found
     shown(rows)
     table.keep("resources", {"rows": rows})
 

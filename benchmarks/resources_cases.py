@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
+ROOT: Final = Path(__file__).resolve().parents[1]
 L2A: Final = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 L1C: Final = [*L2A[:10], "B10", *L2A[10:]]
 FOUR: Final = ["B02", "B03", "B04", "B08"]
@@ -54,8 +57,10 @@ class Case:
     world: World
     config: dict[str, Any]
 
-    def document(self, folder: Path) -> dict[str, Any]:
-        """The whole config, run in `folder`."""
+    def document(self) -> dict[str, Any]:
+        """The whole config."""
+        if self.name == "demo":
+            return self.config
         return {
             "dataset": self.name, "seed": 42, "provider": "simulated", "aoi": {"bbox": list(self.world.box)},
             "simulate": self.world.simulate, "split": {"audit": {"mode": "report"}}, **self.config,
@@ -92,7 +97,10 @@ _SENSED_CASE: Final = {
     "cells": {"strategy": "grids", "size_m": 960, "grids": {"offsets_m": [0]}},
 }  # fmt: skip
 
+_DEMO: Final = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
 CASES: Final = (
+    Case("demo", World("demo", "", {}, tuple(_DEMO["aoi"]["bbox"])), _DEMO),
     _case("few", LAND, 1920, 3840, FOUR, _MONTHS, {}),
     _case("plain", LAND, 1920, 1920, L2A, [_year(2019, 2), _year(2020, 2)], {"osm": OSM}, **_BRIGHT),
     _case("small", LAND, 640, 640, FOUR, _BOTH, {"osm": OSM}),

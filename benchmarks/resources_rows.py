@@ -207,7 +207,11 @@ def main(measured: Path, config: Path, folder: Path) -> list[dict[str, Any]]:
         work = found.work(stage, options)
         companions = stage == "search" and PRIMARY not in json.loads(options["settings"][0])["spans"]
         rule = "search_companions" if companions else stage
-        expected = work_of(dataset.config, rule, Known(channels=found.channels, layout=work.layout))
+        expected = work_of(
+            dataset.config,
+            rule,
+            Known(tiles=work.tiles, channels=found.channels, layout=work.layout, source_mb=work.source_mb),
+        )
         made.append(
             {
                 "dataset": dataset.name, "stage": rule, **{name: row[name] for name in ("cpu_s", "peak_mb", "wall_s", "read_mb", "written_mb")},
