@@ -45,7 +45,9 @@ _COUNTED: Final = """\
 import atexit, json, resource, sys
 def account(path=sys.argv.pop(1)):
     own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    json.dump({"cpu_s": own.ru_utime + own.ru_stime, "jobs_cpu_s": others.ru_utime + others.ru_stime, "mb": own.ru_maxrss / 1000}, open(path, "w"))
+    # not ru_maxrss, which begins with the peak of the process that forked this one
+    held = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    json.dump({"cpu_s": own.ru_utime + own.ru_stime, "jobs_cpu_s": others.ru_utime + others.ru_stime, "mb": int(held[0]) * 1024 / 1e6}, open(path, "w"))
 atexit.register(account)
 from snakemake.cli import main
 main()

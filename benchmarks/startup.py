@@ -35,7 +35,7 @@ from harness import Project  # noqa: E402  the tests' way to run the workflow
 
 RUNS = 7
 LIMIT_S = 0.6
-LIGHT = ("locations", "cells", "search", "search of an API", "ask", "features")
+LIGHT = ("locations", "cells", "search", "search of an API", "features")
 TILE = "35JQG"
 BOX = [29.97, -30.024, 29.999, -29.976]
 SITE = {"name": "natal", "lon": 30.0, "lat": -30.0, "side_m": 6000, "tiles": [TILE]}

@@ -22,6 +22,7 @@ from tilewright.exports import make_export, make_export_tile
 from tilewright.rules import DatasetConfig
 from tilewright.simulate import World, decode_watermark, make_world
 from tilewright.store import read_table, table_metadata, write_table
+from worlds import known
 
 # two zones at one border, a tile in each
 SITE = Site(name="lazio", lon=12.0, lat=42.0, side_m=4000, tiles=["32TQM", "33TTG"])
@@ -154,7 +155,7 @@ def make(folder: Path) -> None:
 def opened(folder: Path) -> Everything:
     """What was built in a folder."""
     config, results = kept(folder)
-    return Everything(results, config, World(WORLD))
+    return Everything(results, config, known(WORLD))
 
 
 def changed(

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -118,16 +117,26 @@ def test_rules_ask_snakemake_for_more_at_the_second_attempt(tmp_path: Path) -> N
         assert found[rule][1]["runtime"] == 2 * found[rule][0]["runtime"]
 
 
+# Run by a process of its own that holds nothing: a process begins with the peak of the one that forked it.
+MEASURE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)
+"""
+
+
 def measured_mb(command: list[str], folder: Path) -> float:
     """Peak memory of a process of its own."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024 / 1e6
+    done = subprocess.run(
+        [sys.executable, "-SE", "-c", MEASURE, *command], cwd=folder, stdout=subprocess.PIPE, text=True, check=True
+    )
+    code, used = done.stdout.split()
+    assert code == "0"
+    return float(used)
 
 
-def test_asked_holds_what_real_stages_use(built: Project, tmp_path: Path) -> None:
+def test_asked_holds_what_real_stages_use(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(built.directory)  # settings name files as seen from there
     dataset = DatasetConfig.load(built.config, ROOT)
     tile = built.tile("33TTG")
     cells, period = tile / "cells.parquet", tile / "first"

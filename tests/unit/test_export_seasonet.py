@@ -22,9 +22,10 @@ from tilewright.errors import TilewrightError
 from tilewright.exports.seasonet import LAYOUT, place
 from tilewright.exports.source import CellSource, Image
 from tilewright.exports.tile import read_whole
-from tilewright.simulate import World, decode_watermark
+from tilewright.simulate import decode_watermark
 from tilewright.store import read_table, table_metadata, write_table
 from triplets import export
+from worlds import known
 
 from conftest import WATERMARKS  # isort: skip
 
@@ -128,7 +129,7 @@ def test_every_pixel_is_the_stores(exported: Path, index: pd.DataFrame, trees: d
 
 
 def test_watermarks_say_scene_band_and_place(exported: Path, index: pd.DataFrame, trees: dict[str, xr.DataTree]):
-    world = World(WATERMARKS)
+    world = known(WATERMARKS)
     for row in meta(exported):
         cell_id = cell_of(row, index)
         cell, tree = index.loc[cell_id], trees[cell_id]

@@ -26,9 +26,10 @@ from tilewright.exports.ssl4eo import LAYOUT
 from tilewright.exports.ssl4eo_metadata import properties_of
 from tilewright.exports.tile import read_whole
 from tilewright.loader import Dataset
-from tilewright.simulate import World, decode_watermark
+from tilewright.simulate import decode_watermark
 from tilewright.store import read_table, table_metadata, write_table
 from triplets import TRIPLETS, export
+from worlds import known
 
 SEASONS = ("spring", "summer", "fall", "winter")
 COLLECTION = {"s1": "s1_grd", "s2c": "s2_l1c", "s2a": "s2_l2a"}
@@ -124,7 +125,7 @@ def test_every_pixel_is_the_stores(raw: Path, triplets_built: Built):
 
 
 def test_watermarks_say_scene_level_band_and_place(raw: Path):
-    world = World(TRIPLETS)
+    world = known(TRIPLETS)
     decoded = 0
     for product, path, metadata in patches(raw):
         own = metadata["tilewright"]

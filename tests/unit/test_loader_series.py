@@ -18,7 +18,8 @@ from conftest import WATERMARKS
 from tilewright.errors import TilewrightError
 from tilewright.loader.files import LocalFiles
 from tilewright.loader.series import SeriesReader
-from tilewright.simulate import World, decode_watermark
+from tilewright.simulate import decode_watermark
+from worlds import known
 
 STORE = f"tiles/{handmade.TILES[0]}/series.zarr.zip"
 
@@ -76,7 +77,7 @@ def test_xarray_reads_the_same(folder: Path):
 
 def test_watermarks_say_what_the_arrays_are_of(watermarked: Path):
     """Scene, band, row and column of every patch of the simulated world, read back from the pixels."""
-    world = World(WATERMARKS)
+    world = known(WATERMARKS)
     number = {scene.id: scene.number for scene in world.scenes()}
     dataset: Any = tilewright.open(watermarked)
     seen = 0

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from overpass_server import OverpassServer, elements_of
 from stac_server import StacServer
 
 from harness import ROOT, Project
@@ -100,14 +99,6 @@ def test_asking_an_api_imports_what_asks_and_no_more(built: Project, world: Path
         found = started(remote, "search", *arguments)
     assert kinds(found) & DEAR == set() and len(found["modules"]) < 800
     assert made.stat().st_size > 0
-
-
-def test_asking_overpass_imports_what_asks_and_no_more(built: Project, world: Path, tmp_path: Path):
-    with OverpassServer(elements_of(world / "world.osm.pbf")) as server:
-        settings = {"source": {"kind": "overpass", "url": server.url}}
-        arguments = ["--cells", str(built.tile("32TQM") / "cells.parquet"), "--settings", json.dumps(settings)]
-        found = started(built, "ask", *arguments, "--output", str(tmp_path / "osm.parquet"))
-    assert kinds(found) & DEAR == set() and len(found["modules"]) < 800
 
 
 def test_what_needs_pandas_after_all_has_it():

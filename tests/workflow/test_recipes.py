@@ -33,6 +33,7 @@ from tilewright.rules import DatasetConfig
 from tilewright.simulate import World
 from tilewright.stages import index as index_stage
 from tilewright.store import read_table
+from worlds import known
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from recipes_maps import land_cover, make_maps, named, parcels, region_types
@@ -94,7 +95,7 @@ def ssl4eo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Run, Worl
     more = {"seed": 31, "aoi": {"cities": cities}, "accept": {"number": 2}, "simulate": TINY}
     make_maps([overlay("ssl4eo-s12"), more], folder)
     run = snakemake(folder, "ssl4eo-s12", more)
-    return Project(folder, {"dataset": "ssl4eo-s12"}), run, World(Simulate.model_validate(TINY))
+    return Project(folder, {"dataset": "ssl4eo-s12"}), run, known(Simulate.model_validate(TINY))
 
 
 def test_jobs_follow_the_drawn_tiles(ssl4eo: tuple[Project, Run, World]):
@@ -171,8 +172,8 @@ def scl(world: World, scene: str, row: pd.Series) -> np.ndarray:
 def seasonet(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """The recipe on the tests' common world (2019, six scenes a tile), of three bands. Read only."""
     folder = tmp_path_factory.mktemp("seasonet")
-    land_cover(World(WORLD), folder / "cover.gpkg")
-    region_types(World(WORLD), folder / "regions.gpkg")
+    land_cover(known(WORLD), folder / "cover.gpkg")
+    region_types(known(WORLD), folder / "regions.gpkg")
     config = document("seasonet") | {
         "aoi": {"bbox": [11.962, 41.972, 12.038, 42.028]},
         "provider": {"like": "simulated", "path": str(world / "catalog.json")},
@@ -188,7 +189,7 @@ def seasonet(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dic
 
 def test_seasons_have_the_images_that_a_recount_allows(seasonet: tuple[dict[str, Any], Path]):
     config, results = seasonet
-    world, seen, without = World(WORLD), 0, 0
+    world, seen, without = known(WORLD), 0, 0
     cells = read_table(results / "index.parquet")
     for period in load_config(config).all_periods():
         for tile, rows in cells.groupby("tile"):
@@ -278,7 +279,7 @@ def sampled(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 def test_images_are_of_the_days_around_each_samples_date(sampled: tuple[Project, Path]):
     project, _ = sampled
-    world = World(WORLD)
+    world = known(WORLD)
     dataset = tilewright.open(project.results)
     for name, lon, lat, day, label in PLACES:
         row = dataset.index[dataset.index["sample_id"] == name].iloc[0]
@@ -321,7 +322,7 @@ def without_population(folder: Path, world: Path) -> dict[str, Any]:
 
 
 def elsewhere(folder: Path, world: Path) -> dict[str, Any]:
-    parcels(World(WORLD), folder / "parcels.gpkg")
+    parcels(known(WORLD), folder / "parcels.gpkg")
     config = document("deepsatdata") | {
         "aoi": {"bbox": [12.1, 42.2, 12.13, 42.22]},
         "provider": {"like": "simulated", "path": str(world / "catalog.json")},
@@ -332,7 +333,7 @@ def elsewhere(folder: Path, world: Path) -> dict[str, Any]:
 
 
 def snow_in_summer(folder: Path, world: Path) -> dict[str, Any]:
-    land_cover(World(WORLD), folder / "cover.gpkg")
+    land_cover(known(WORLD), folder / "cover.gpkg")
     config = document("seasonet") | {
         "aoi": {"bbox": [11.98, 41.99, 12.02, 42.01]},
         "provider": {"like": "simulated", "path": str(world / "catalog.json")},

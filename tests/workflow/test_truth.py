@@ -9,12 +9,12 @@ import truth
 from conftest import NORTH_BOX, SOUTH_BOX, WATERMARKS, WORLD, config_of
 from harness import Project, write_aoi
 from inprocess import build
-from tilewright.simulate import World
+from worlds import known
 
 
 @pytest.fixture(scope="module")
 def landscape(built: Project) -> truth.Case:
-    return truth.Case(built.results, built.config, World(WORLD))
+    return truth.Case(built.results, built.config, known(WORLD))
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def marked(watermarks: Path, tmp_path_factory: pytest.TempPathFactory) -> truth.
     config = config_of(watermarks, write_aoi(folder / "aoi.geojson", NORTH_BOX, SOUTH_BOX))
     # watermarks are as bright as they come: the intensity filter is off
     config = {**config, "mask": {"max_bad": 0.25}}
-    return truth.Case(build(config, folder), config, World(WATERMARKS))
+    return truth.Case(build(config, folder), config, known(WATERMARKS))
 
 
 @pytest.mark.parametrize("check", truth.LANDSCAPE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))

@@ -87,9 +87,7 @@ def _ask(args: argparse.Namespace) -> None:
     from tilewright.config.label_settings import AskSettings
     from tilewright.config.settings import parsed
     from tilewright.stages.ask import make_asked
-    from tilewright.store.lean import without_pandas
 
-    without_pandas()
     make_asked(args.cells, parsed(AskSettings, args.settings), args.output)
 
 
