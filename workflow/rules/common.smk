@@ -49,6 +49,11 @@ PREFIX = f"{shell._get_process_prefix()}export PYTHONPATH={LIBRARY}${{PYTHONPATH
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
+def filled(**inputs):
+    """The inputs that there are: each empty list with a name is half a kilobyte a job, of which a planet has 330,000."""
+    return {name: paths for name, paths in inputs.items() if paths}
+
+
 def catalogs(*collections):
     """The local catalogs that collections are searched in.
 

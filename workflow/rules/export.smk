@@ -4,14 +4,14 @@ if DATASET.layouts:
 
     rule export_tile:
         input:
+            **filled(
+                labels=f"{TILE}/labels.zarr.zip" if DATASET.label_sets else [],
+                companions=[f"{TILE}/{period}/companions.parquet" for period in DATASET.periods if DATASET.companions],
+            ),
             index=f"{RESULTS}/index.parquet",
             statistics=f"{RESULTS}/statistics.json",
             series=f"{TILE}/series.zarr.zip",
-            labels=f"{TILE}/labels.zarr.zip" if DATASET.label_sets else [],
             scenes=[f"{TILE}/{period}/scenes.parquet" for period in DATASET.periods],
-            companions=(
-                [f"{TILE}/{period}/companions.parquet" for period in DATASET.periods] if DATASET.companions else []
-            ),
         output:
             # update(): the last run's tables stay in place, and a tile of which nothing has changed is not written again
             files=update(here(f"{EXPORT}.tiles/{{tile}}/files.parquet")),

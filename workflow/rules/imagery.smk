@@ -3,9 +3,9 @@
 
 rule crop:
     input:
+        **filled(companions=f"{PERIOD}/companions.parquet" if DATASET.companions else []),
         cells=f"{TILE}/cells.parquet",
         scenes=f"{PERIOD}/scenes.parquet",
-        companions=f"{PERIOD}/companions.parquet" if DATASET.companions else [],
         masks=f"{PERIOD}/masks.parquet",
     output:
         # the last run's patches stay in place, and what is still wanted of them is not read again

@@ -57,8 +57,7 @@ if DATASET.label_sets:
     rule features:
         input:
             cells=f"{TILE}/cells.parquet",
-            sources=SOURCES,
-            asked=ASKED,
+            sources=SOURCES + ASKED,
         output:
             f"{TILE}/features.parquet",
         log:
@@ -77,15 +76,14 @@ if DATASET.label_sets:
         message:
             "Cutting the label sources to {wildcards.tile}"
         shell:
-            "python -m tilewright --log {log} features --cells {input.cells} --sources {input.sources} {input.asked} "
+            "python -m tilewright --log {log} features --cells {input.cells} --sources {input.sources} "
             "--settings {params.settings:q} --output {output}"
 
     rule labels:
         input:
+            **filled(ontologies=yours(list(DATASET.ontologies.values())), rasters=yours(DATASET.label_rasters)),
             cells=f"{TILE}/cells.parquet",
             features=f"{TILE}/features.parquet",
-            ontologies=yours(list(DATASET.ontologies.values())),
-            rasters=yours(DATASET.label_rasters),
         output:
             f"{TILE}/labels.zarr.zip",
         log:

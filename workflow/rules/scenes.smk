@@ -56,9 +56,11 @@ if DATASET.config.aoi.cities:
 # Of light rules: on a cluster they run where Snakemake runs, since a submission starts Snakemake twice, which costs more.
 rule cells:
     input:
-        rasters=yours(DATASET.cell_rasters),
-        truth=GROUND_TRUTH,
-        locations=locations if DATASET.config.aoi.cities else [],
+        **filled(
+            rasters=yours(DATASET.cell_rasters),
+            truth=GROUND_TRUTH,
+            locations=locations if DATASET.config.aoi.cities else [],
+        ),
     output:
         f"{TILE}/cells.parquet",
     log:
@@ -86,7 +88,7 @@ rule cells:
 
 rule search:
     input:
-        catalog=catalogs(PRIMARY),
+        **filled(catalog=catalogs(PRIMARY)),
     output:
         f"{PERIOD}/scenes.parquet",
     log:
@@ -115,7 +117,7 @@ rule search:
 # Apart from the primary's: one more sensor searches and counts nothing of the primary again.
 rule search_companions:
     input:
-        catalog=catalogs(*DATASET.companions),
+        **filled(catalog=catalogs(*DATASET.companions)),
     output:
         f"{PERIOD}/companions.parquet",
     log:

@@ -6,11 +6,13 @@ reach beyond 80°S and 84°N and only overlaps between zones are at stake.
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyproj
 
 Floats = NDArray[np.float64]
 
@@ -67,8 +69,10 @@ def zone_of(lon: Floats, lat: Floats) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=120)
-def to_degrees(epsg: int) -> pyproj.Transformer:
+def to_degrees(epsg: int) -> "pyproj.Transformer":
     """From metres in the UTM zone `epsg` to (lon, lat) in EPSG:4326, and back with `direction="INVERSE"`."""
+    import pyproj  # here: Snakemake's own process transforms nothing, and it is 10 MB
+
     return pyproj.Transformer.from_crs(epsg, 4326, always_xy=True)
 
 
