@@ -27,7 +27,7 @@ def small(world: Path, folder: Path) -> Project:
         "aoi": {"bbox": list(SOUTH_BOX)}, "collections": {"s2_l2a": {"bands": ["B02", "B11"]}}, "periods": [PERIOD],
         "mask": {"max_bad": 0.25},
     }  # fmt: skip
-    return Project(folder, config)
+    return Project(folder, config, warm=True)
 
 
 def labels(**changes: Any) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def copied(built: Project, tmp_path: Path) -> Callable[[], Project]:
     def copy_of() -> Project:
         directory = tmp_path / "copy"
         shutil.copytree(built.directory, directory, symlinks=True)
-        return Project(directory, copy.deepcopy(built.config))
+        return Project(directory, copy.deepcopy(built.config), warm=True)
 
     return copy_of
 

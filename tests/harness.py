@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,9 @@ class Project:
 
     def kill_in_job(self, number: int, seconds: float, *targets: str, cores: int = 2) -> bool:
         """SIGKILL a run's whole process group `seconds` after its `number`th job began; whether it was still at work."""
+        cold = replace(self, warm=False)
         process = subprocess.Popen(
-            self.command(*targets, cores=cores), env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            cold.command(*targets, cores=cores), env=cold._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, cwd=self.directory, start_new_session=True,
         )  # fmt: skip
         assert process.stdout is not None

@@ -18,7 +18,7 @@ def test_labels_are_those_of_an_extract_and_answers_are_kept(world: Path, tmp_pa
     with OverpassServer(elements_of(world / "world.osm.pbf")) as server:
         asked = {"source": {"kind": "overpass", "url": server.url}, "ontology": "opensentinelmap"}
         config["labels"] = {"osm": config["labels"]["osm"], "api": asked}
-        project = Project(tmp_path / "work", config)
+        project = Project(tmp_path / "work", config, warm=True)
         assert project.run(target).jobs == {"cells": 1, "source": 1, "ask": 1, "features": 1, "labels": 1}
         queries = len(server.queries)
         project.edited(labels={**config["labels"], "fine": {**asked, "resolution_m": 5}})

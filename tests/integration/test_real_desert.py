@@ -42,7 +42,7 @@ def project(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
         "mask": {"max_bad": 1.0},
         "periods": [{"name": "feb", "start": "2020-02-01", "end": "2020-02-29", "scenes": 1}],
     }
-    made = Project(tmp_path_factory.mktemp("desert"), settings)
+    made = Project(tmp_path_factory.mktemp("desert"), settings, warm=True)
     made.run("results/desert/tiles/29RKH/series.zarr.zip")
     return made
 

@@ -42,7 +42,7 @@ def project(shared_data: Path, extract: Path, tmp_path_factory: pytest.TempPathF
         "periods": [{"name": "aug", "start": "2023-08-13", "end": "2023-08-13", "scenes": 1}],
         "labels": {"osm": {"source": {"kind": "pbf", "path": str(extract)}, "ontology": "opensentinelmap"}},
     }
-    made = Project(tmp_path_factory.mktemp("labels"), settings)
+    made = Project(tmp_path_factory.mktemp("labels"), settings, warm=True)
     made.run("results/labelled/index.parquet")
     return made
 

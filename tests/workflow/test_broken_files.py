@@ -50,9 +50,15 @@ SCENES: dict[str, tuple[Callable[[Items, Path], object], str]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def without() -> list[bytes]:
+    """The patches that a catalog without the newest scene gives, from when a test has made them."""
+    return []
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_a_scene_that_cannot_serve_is_recorded_and_the_next_one_serves(
-    name: str, chain: Chain, world: Path, tmp_path: Path
+    name: str, chain: Chain, world: Path, tmp_path: Path, without: list[bytes]
 ):
     edit, reason = SCENES[name]
     with_items(chain, world, lambda items: edit(items, tmp_path)).well("cells", "search", "mask", "crop")
@@ -65,10 +71,12 @@ def test_a_scene_that_cannot_serve_is_recorded_and_the_next_one_serves(
     assert chain.project.leftovers() == []
     # the pixels are those of a catalog without that scene
     served = chain.path("year/patches.zarr.zip").read_bytes()
-    with_items(chain, world, lambda items: items.pop())
-    shutil.rmtree(chain.path("year"))
-    chain.well("search", "mask", "crop")
-    assert chain.path("year/patches.zarr.zip").read_bytes() == served
+    if not without:
+        with_items(chain, world, lambda items: items.pop())
+        shutil.rmtree(chain.path("year"))
+        chain.well("search", "mask", "crop")
+        without.append(chain.path("year/patches.zarr.zip").read_bytes())
+    assert without == [served]
 
 
 def test_an_empty_period_and_a_cloudy_one_are_recorded_and_the_dataset_is_built(chain: Chain):

@@ -31,7 +31,7 @@ def sampled(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     config["aoi"] = {"cities": {**cities, "overlap": {"share": 0.25}}}
     config["cells"] = {"strategy": "samples", "size_m": 960}
     config["periods"] = config["periods"][:1]
-    made = Project(folder / "work", config)
+    made = Project(folder / "work", config, warm=True)
     # one tile first: its target alone makes the locations, and nothing of any other tile
     ran = made.run("results/small/tiles/35JQG/cells.parquet").jobs
     assert ran == {"locations": 1, "cells": 1}
@@ -53,7 +53,7 @@ def test_every_location_is_in_the_index_of_the_tile_that_owns_it(sampled: Projec
 
 def test_a_bigger_draw_costs_the_tiles_that_get_more(sampled: Project, tmp_path: Path):
     shutil.copytree(sampled.directory, tmp_path / "copy", symlinks=True)
-    project = Project(tmp_path / "copy", copy.deepcopy(sampled.config))
+    project = Project(tmp_path / "copy", copy.deepcopy(sampled.config), warm=True)
     before = read_table(project.results / "locations.parquet")["tile"].value_counts()
     cities = {**project.config["aoi"]["cities"], "locations": 14}
     project.edited(aoi={"cities": cities})

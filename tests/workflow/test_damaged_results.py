@@ -1,6 +1,7 @@
 """Damaged results and disks that take nothing: the file is named, nothing is left half-written, a rerun mends it."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,9 +35,20 @@ def damage(path: Path, how: str) -> None:
 STORE_DAMAGE = ["empty", "truncated", "wordy", "chunk", "metadata", "coordinates"]
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test keeps what its stages made, for the others."""
+    return tmp_path_factory.mktemp("sound") / "work"
+
+
 @pytest.fixture
-def cropped(chain: Chain) -> Chain:
-    return chain.well("cells", "search", "mask", "crop")
+def cropped(chain: Chain, sound: Path) -> Chain:
+    if sound.exists():
+        shutil.copytree(sound, chain.project.directory)
+    else:
+        chain.well("cells", "search", "mask", "crop")
+        shutil.copytree(chain.project.directory, sound)
+    return chain
 
 
 @pytest.mark.parametrize("how", ["gone", *STORE_DAMAGE])

@@ -145,7 +145,7 @@ def test_an_aoi_with_a_long_coast_runs(tmp_path: Path, world: Path):
     file = tmp_path / "coast.geojson"
     file.write_text(json.dumps({"type": "FeatureCollection", "features": [polygon]}))
     assert file.stat().st_size > 200_000
-    project = Project(tmp_path / "work", config_of(world, str(file)))
+    project = Project(tmp_path / "work", config_of(world, str(file)), warm=True)
     project.run("results/small/tiles/32TQM/cells.parquet")
     assert len((project.tile("32TQM") / "cells.parquet").read_bytes()) > 1000
 

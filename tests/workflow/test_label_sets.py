@@ -78,7 +78,7 @@ def done(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
         },
         "dem": {"source": {"kind": "raster", "path": heights, "resampling": "bilinear", "licence": "CC0"}},
     }  # fmt: skip
-    project = Project(folder / "work", config)
+    project = Project(folder / "work", config, warm=True)
     project.first = project.run().jobs
     return project
 
@@ -185,7 +185,7 @@ def test_cells_only_where_there_is_ground_truth(done: Project, tmp_path: Path):
     source = {**done.config["labels"]["crops"]["source"], "path": str(tmp_path / "few.gpkg")}
     config = {**done.config, "labels": {"crops": {**done.config["labels"]["crops"], "source": source}}}
     config["cells"] = {**config["cells"], "labelled_by": "crops"}
-    project = Project(tmp_path / "work", config)
+    project = Project(tmp_path / "work", config, warm=True)
     project.run("results/small/tiles/35JQG/cells.parquet")
     cells = gpd.read_parquet(project.results / "tiles/35JQG/cells.parquet")
     everywhere = gpd.read_parquet(done.results / "tiles/35JQG/cells.parquet")

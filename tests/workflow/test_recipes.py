@@ -59,7 +59,7 @@ def snakemake(directory: Path, name: str, more: dict[str, Any], *options: str) -
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "more.yaml").write_text(yaml.safe_dump(more))
     files = [ROOT / f"config/recipes/{name}.yaml", ROOT / f"tests/recipes/{name}.yaml", directory / "more.yaml"]
-    project = Project(directory, {"dataset": name})
+    project = Project(directory, {"dataset": name}, warm=True)
     command = project.command(options=options)
     command[command.index("--configfile") + 1 :] = map(str, files)
     done = subprocess.run(
@@ -272,7 +272,7 @@ def sampled(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     config["mask"]["max_bad"] = 1.0
     config["accept"] = {}
     write_places(folder / "places.csv", *PLACES)
-    project = Project(folder / "work", config)
+    project = Project(folder / "work", config, warm=True)
     project.run("results/own-samples/index.parquet")
     yield project, folder / "places.csv"
 

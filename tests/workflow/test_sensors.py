@@ -34,7 +34,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Run, dict[
     config = config_of(folder / "data", write_aoi(folder / "aoi.geojson", NORTH_BOX))
     config |= {"labels": {}, "mask": {"max_bad": 0.6}}
     config["periods"] = [{"name": "year", "start": "2022-01-01", "end": "2022-12-31", "scenes": 3}]
-    project = Project(folder / "work", config)
+    project = Project(folder / "work", config, warm=True)
     project.run()
     before = project.digests()
     project.edited(collections={**config["collections"], **COMPANIONS})

@@ -76,7 +76,7 @@ def config(files: Path) -> dict[str, Any]:
 
 def through(config: dict[str, Any], provider: dict[str, Any], folder: Path, **environment: str) -> Project:
     """A project of the same dataset from another provider."""
-    return Project(folder / "work", {**config, "provider": {"like": "simulated", **provider}}, environment)
+    return Project(folder / "work", {**config, "provider": {"like": "simulated", **provider}}, environment, warm=True)
 
 
 def same(project: Project, reference: Project, below: str = "") -> None:
@@ -96,7 +96,7 @@ def same(project: Project, reference: Project, below: str = "") -> None:
 @pytest.fixture(scope="module")
 def local(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The dataset from files on the disk."""
-    project = Project(tmp_path_factory.mktemp("local") / "work", config)
+    project = Project(tmp_path_factory.mktemp("local") / "work", config, warm=True)
     project.run()
     return project
 

@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tilewright.errors import TilewrightError
-from tilewright.rules import DatasetConfig
+from tilewright.rules import PROJECT, DatasetConfig, config_files
 
-ROOT: Final = Path(__file__).resolve().parents[3]
-"""The project's folder: where the Snakefile, config/providers and config/ontologies are."""
-DEFAULT_CONFIG: Final = Path("config/config.yaml")
 INDEX: Final = "index.parquet"
 
 
@@ -63,10 +60,10 @@ def config_of(folder: Path, configfiles: Sequence[Path]) -> DatasetConfig | None
     from tilewright.config.load import merged_configs
 
     dataset = folder.absolute().name
-    files = list(configfiles) or [path for path in (DEFAULT_CONFIG, ROOT / DEFAULT_CONFIG) if path.is_file()][:1]
+    files = config_files(configfiles)
     mapping = merged_configs(files) if files else {}
     if mapping.get("dataset") == dataset:
-        return DatasetConfig.load(mapping, ROOT)
+        return DatasetConfig.load(mapping, PROJECT)
     if configfiles:
         raise TilewrightError(
             f"{files[-1]} is of the dataset {mapping.get('dataset')!r}, not of {dataset!r}: give the config that made it"

@@ -4,17 +4,13 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from tilewright.config.load import merged_configs
 from tilewright.errors import TilewrightError
 from tilewright.plan.making import make_plan
 from tilewright.plan.showing import document, text
-from tilewright.rules import DatasetConfig
+from tilewright.rules import PROJECT, DatasetConfig, config_files
 from tilewright.store import replacing
-
-ROOT: Final = Path(__file__).resolve().parents[3]
-"""The project's folder: where the Snakefile, config/providers and config/ontologies are."""
 
 
 def run(
@@ -44,9 +40,7 @@ def run(
         raise TilewrightError(f"--cores: {cores} is no number of cores; give 1 or more")
     if mbit is not None and not mbit > 0:
         raise TilewrightError(f"--mbit: {mbit:g} is no speed; give Mbit/s above 0")
-    own = Path("config/config.yaml")
-    files = list(configfiles) or [own if own.is_file() else ROOT / own]
-    dataset = DatasetConfig.load(merged_configs(files), ROOT)
+    dataset = DatasetConfig.load(merged_configs(config_files(configfiles)), PROJECT)
     plan = make_plan(dataset, looked_at, search, cores or os.cpu_count() or 1, mbit)
     path = output or Path("plans") / f"{dataset.name}.json"
     with replacing(path) as part:

@@ -95,6 +95,7 @@ def tile_rows(tile: TileFiles) -> tuple[gpd.GeoDataFrame, dict[str, Any], dict[s
                 key: str(coords.attrs[key]) for key in _OF_A_COLLECTION if key in coords.attrs
             }
             described["collections"][name]["bands"] = _add_series(rows, store, tile, name, coords)
+            rows = rows.copy()  # in one piece: of a frame of a hundred pieces pandas warns
     if tile.labels:
         with StoreReader(tile.folder / "labels.zarr.zip") as store:
             columns, described["labels"], summary["labels"] = _label_columns(rows, store, tile)

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyproj
 import shapely
 from numpy.typing import NDArray
 
@@ -15,6 +14,24 @@ _GEOJSON_NAMES: Final = {
     "POINT": "Point", "LINESTRING": "LineString", "POLYGON": "Polygon", "MULTIPOINT": "MultiPoint",
     "MULTILINESTRING": "MultiLineString", "MULTIPOLYGON": "MultiPolygon",
 }  # fmt: skip
+# WGS 84, as EPSG:4326 is written in PROJJSON. Not asked of PROJ: by what a process did before, it tells the datum in one way or another.
+_CRS: Final = {
+    "type": "GeographicCRS",
+    "name": "WGS 84",
+    "datum": {
+        "type": "GeodeticReferenceFrame",
+        "name": "World Geodetic System 1984",
+        "ellipsoid": {"name": "WGS 84", "semi_major_axis": 6378137, "inverse_flattening": 298.257223563},
+    },
+    "coordinate_system": {
+        "subtype": "ellipsoidal",
+        "axis": [
+            {"name": "Geodetic latitude", "abbreviation": "Lat", "direction": "north", "unit": "degree"},
+            {"name": "Geodetic longitude", "abbreviation": "Lon", "direction": "east", "unit": "degree"},
+        ],
+    },
+    "id": {"authority": "EPSG", "code": 4326},
+}
 
 
 def boxes(bounds: NDArray[np.float64]) -> pa.StructArray:
@@ -31,7 +48,7 @@ def document(bounds: NDArray[np.float64], geometry_type: NDArray[np.integer[Any]
     """
     types = sorted(shapely.GeometryType(int(each)).name for each in np.unique(geometry_type))
     column: dict[str, Any] = {
-        "encoding": "WKB", "crs": pyproj.CRS.from_epsg(4326).to_json_dict(), "geometry_types": [_GEOJSON_NAMES[name] for name in types],
+        "encoding": "WKB", "crs": _CRS, "geometry_types": [_GEOJSON_NAMES[name] for name in types],
         "covering": {"bbox": {name: ["bbox", name] for name in CORNERS}},
     }  # fmt: skip
     if len(bounds):
