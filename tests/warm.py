@@ -44,7 +44,8 @@ if name == "snakemake" or arguments[:2] == ["-m", "tilewright"]:
     server.sendall(wanted)
     code = server.recv(8)
     os._exit(int.from_bytes(code, "big") if code else 1)
-os.execv(os.path.join({bin!r}, name), [name, *arguments])
+program = os.path.join({bin!r}, name)  # by its whole name, which tells Python of its environment
+os.execv(program, [program, *arguments])
 """
 
 

@@ -15,7 +15,7 @@ def sound(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One tile's dataset, never disturbed. Read only."""
 
     def project(folder: Path) -> Project:
-        return Project(folder / "work", config_of(world, write_aoi(folder / "aoi.geojson", SOUTH_BOX)))
+        return Project(folder / "work", config_of(world, write_aoi(folder / "aoi.geojson", SOUTH_BOX)), warm=True)
 
     return project(once(tmp_path_factory, "southern", lambda folder: project(folder).run()))
 

@@ -94,7 +94,7 @@ def local(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def project(bucket: Bucket, config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A folder in which the workflow has run into the bucket."""
-    made = Project(tmp_path_factory.mktemp("bucket") / "work", config, bucket.environment)
+    made = Project(tmp_path_factory.mktemp("bucket") / "work", config, bucket.environment, warm=True)
     made.run(options=IN_BUCKET)
     return made
 
@@ -124,7 +124,10 @@ def test_nothing_changed_nothing_runs_and_hardly_anything_is_asked(bucket: Bucke
 def test_one_more_period_reruns_only_what_is_of_it(project: Project):
     more = {"name": "third", "start": "2019-03-01", "end": "2019-08-31", "scenes": 1}
     grown = Project(
-        project.directory, {**project.config, "periods": [*project.config["periods"], more]}, project.environment
+        project.directory,
+        {**project.config, "periods": [*project.config["periods"], more]},
+        project.environment,
+        warm=True,
     )
     assert grown.run(options=(*IN_BUCKET, "--dry-run")).planned == {
         "search": 1, "mask": 1, "crop": 1, "group": 1, "zone": 1, "index": 1, "report": 1, "export_tile": 1, "export": 1,

@@ -13,6 +13,7 @@ import yaml
 
 from conftest import SOUTH_BOX
 from harness import ROOT, Project, Run, digests, write_aoi
+from warm import warm
 
 SNAKEFILE = f"""
 configfile: "config.yaml"
@@ -50,12 +51,12 @@ rule counts:
 """
 
 
-def snakemake(directory: Path, *arguments: str) -> Run:
+def snakemake(directory: Path, *arguments: str, programs: Path = Path(sys.executable).parent) -> Run:
     """Run another project's workflow, which has no profile of ours."""
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("snakemake")), "--cores", "2", "--nocolor", *arguments], cwd=directory,
+        [str(programs / "snakemake"), "--cores", "2", "--nocolor", *arguments], cwd=directory,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        env={**os.environ, "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])},
     )  # fmt: skip
     return Run(done.returncode, done.stdout)
 
@@ -71,7 +72,7 @@ def other(directory: Path, config: dict[str, Any], snakefile: str = SNAKEFILE) -
 def test_another_workflow_imports_ours_and_goes_on_from_its_index(tmp_path: Path, world: Path, built: Project):
     config = {**built.config, "aoi": {"file": write_aoi(tmp_path / "aoi.geojson", SOUTH_BOX)}}
     folder = other(tmp_path / "other", config)
-    run = snakemake(folder)
+    run = snakemake(folder, programs=warm().folder)
     assert run.code == 0, run.output[-6000:]
     once = dict.fromkeys(["cells", "group", "source", "features", "labels", "zone", "index"], 1)
     twice = dict.fromkeys(["search", "mask", "crop"], 2)
@@ -80,13 +81,13 @@ def test_another_workflow_imports_ours_and_goes_on_from_its_index(tmp_path: Path
     assert made == {name: digest for name, digest in built.digests("tiles").items() if name in made}
     rows = pyarrow.parquet.read_metadata(folder / "made/results/small/index.parquet").num_rows
     assert (folder / "counts.txt").read_text() == f"{rows} counted\n"
-    assert snakemake(folder, "--dry-run").planned == {}
+    assert snakemake(folder, "--dry-run", programs=warm().folder).planned == {}
     # what the user brings is not below the prefix
     (folder / "town.osm.pbf").symlink_to(world / "world.osm.pbf")
     source = {"kind": "pbf", "path": "town.osm.pbf"}
     labels = {"osm": {**built.config["labels"]["osm"], "source": source}}
     other(folder, {**config, "labels": labels, "export": {"layout": ["geotiff"]}})
-    planned = snakemake(folder, "--dry-run", "tilewright_all").planned
+    planned = snakemake(folder, "--dry-run", "tilewright_all", programs=warm().folder).planned
     assert planned["tilewright_source"] == planned["tilewright_export_tile"] == planned["tilewright_export"] == 1
 
 
