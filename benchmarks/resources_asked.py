@@ -2,15 +2,14 @@
 
     python benchmarks/resources_asked.py my.yaml        in the working directory that the dataset was made in
 
-Used is from the files that Snakemake's `benchmark:` leaves in benchmarks/results/jobs/<dataset>/. It looks at a job's memory every half
-second at first and every half minute later: peaks of short jobs may be higher.
+Used is what each stage says of itself at the end of its log, logs/<dataset>/<stage>/: seconds, CPU seconds, the most memory that it held.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -19,19 +18,20 @@ import yaml
 
 from table import show
 from tilewright.costs import STAGES, Known, asked, work_of
+from tilewright.operations.logs import end_of, job_of
 from tilewright.rules import DatasetConfig
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-JOBS: Final = Path("benchmarks/results/jobs")
+LOGS: Final = Path("logs")
+DONE: Final = re.compile(r" INFO done: (?P<s>[\d.]+) s, (?P<cpu>[\d.]+) CPU s, at most (?P<mb>\d+) MB")
 
 
 def used(dataset: str) -> dict[str, list[dict[str, str]]]:
-    """Rule → what Snakemake noted of each of its jobs."""
+    """Rule → what each of its jobs says of itself."""
     found: dict[str, list[dict[str, str]]] = {}
-    for path in [*sorted((JOBS / dataset).rglob("*.tsv")), *JOBS.glob("simulate.tsv")]:
-        rule = path.parent.name if path.parent.name in STAGES else path.stem
-        with path.open() as lines:
-            found.setdefault(rule, []).extend(csv.DictReader(lines, delimiter="\t"))
+    for path in [*sorted((LOGS / dataset).rglob("*.log")), *LOGS.glob("simulate.log")]:
+        if told := DONE.search(end_of(path)):
+            found.setdefault(job_of(path).stage, []).append(told.groupdict())
     return {rule: found[rule] for rule in STAGES if rule in found}
 
 
@@ -55,12 +55,12 @@ def rows(dataset: DatasetConfig) -> list[dict[str, Any]]:
         told = needs(dataset, rule)
 
         def most(column: str) -> float:
-            return max((float(job[column]) for job in jobs if job[column] not in ("NA", "-")), default=0.0)  # noqa: B023
+            return max(float(job[column]) for job in jobs)  # noqa: B023
 
         made.append(
             {
-                "rule": rule, "jobs": len(jobs), "mem_mb": told["mem_mb"], "used MB": most("max_rss"), "runtime min": told["runtime"],
-                "used min": most("s") / 60, "threads": told["threads"], "CPU s": most("cpu_time"), "disk_mb": told["disk_mb"],
+                "rule": rule, "jobs": len(jobs), "mem_mb": told["mem_mb"], "used MB": most("mb"), "runtime min": told["runtime"],
+                "used min": most("s") / 60, "threads": told["threads"], "CPU s": most("cpu"), "disk_mb": told["disk_mb"],
             }
         )  # fmt: skip
     return made

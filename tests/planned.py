@@ -19,7 +19,7 @@ def happened(results: Path, cpu_s: float | None = None) -> dict[str, float]:
     """What a finished dataset took.
 
     Args:
-        cpu_s: CPU seconds of the whole run. Snakemake's benchmarks do not know: they look at short jobs once, if at all.
+        cpu_s: CPU seconds of the whole run.
     """
     traffic = [json.loads(path.read_text()) for path in results.glob("tiles/*/*/*.traffic.json")]
     scenes = [*results.glob("tiles/*/*/scenes.parquet"), *results.glob("tiles/*/*/companions.parquet")]

@@ -29,7 +29,6 @@ TILE = f"{RESULTS}/tiles/{{tile}}"
 PERIOD = f"{TILE}/{{period}}"
 EXPORT = f"{RESULTS}/exports/{{layout}}"
 LOGS = f"logs/{DATASET.name}"
-BENCHMARKS = f"benchmarks/results/jobs/{DATASET.name}"
 ENVIRONMENT = workflow.source_path("../../envs/environment.yaml")
 
 # With --default-storage-provider the results go to a bucket, and nothing else does: what a user brings and what is of a run

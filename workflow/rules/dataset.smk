@@ -8,8 +8,6 @@ rule zone:
         f"{RESULTS}/zones/{{zone}}.parquet",
     log:
         here(f"{LOGS}/zone/{{zone}}.log"),
-    benchmark:
-        here(f"{BENCHMARKS}/zone/{{zone}}.tsv")
     conda:
         ENVIRONMENT
     resources:
@@ -40,8 +38,6 @@ rule index:
         collection=f"{RESULTS}/collection.json",
     log:
         here(f"{LOGS}/index.log"),
-    benchmark:
-        here(f"{BENCHMARKS}/index.tsv")
     conda:
         ENVIRONMENT
     resources:
@@ -66,8 +62,6 @@ rule report:
         report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Dataset"),
     log:
         here(f"{LOGS}/report.log"),
-    benchmark:
-        here(f"{BENCHMARKS}/report.tsv")
     conda:
         ENVIRONMENT
     resources:

@@ -18,8 +18,6 @@ if DATASET.layouts:
             records=update(here(f"{EXPORT}.tiles/{{tile}}/records.parquet")),
         log:
             here(f"{LOGS}/export_tile/{{layout}}-{{tile}}.log"),
-        benchmark:
-            here(f"{BENCHMARKS}/export_tile/{{layout}}-{{tile}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -49,8 +47,6 @@ if DATASET.layouts:
             collection=here(f"{EXPORT}/collection.json"),
         log:
             here(f"{LOGS}/export/{{layout}}.log"),
-        benchmark:
-            here(f"{BENCHMARKS}/export/{{layout}}.tsv")
         conda:
             ENVIRONMENT
         resources:

@@ -14,8 +14,6 @@ rule crop:
     log:
         text=here(f"{LOGS}/crop/{{tile}}-{{period}}.log"),
         traffic=here(f"{PERIOD}/patches.traffic.json"),
-    benchmark:
-        here(f"{BENCHMARKS}/crop/{{tile}}-{{period}}.tsv")
     conda:
         ENVIRONMENT
     threads: 2
@@ -44,8 +42,6 @@ rule group:
         f"{TILE}/series.zarr.zip",
     log:
         here(f"{LOGS}/group/{{tile}}.log"),
-    benchmark:
-        here(f"{BENCHMARKS}/group/{{tile}}.tsv")
     conda:
         ENVIRONMENT
     threads: 2

@@ -9,8 +9,6 @@ if DATASET.label_sets:
             f"{RESULTS}/sources/{{source}}.parquet",
         log:
             here(f"{LOGS}/source/{{source}}.log"),
-        benchmark:
-            here(f"{BENCHMARKS}/source/{{source}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -35,8 +33,6 @@ if DATASET.label_sets:
                 f"{TILE}/asked/{{source}}.parquet",
             log:
                 here(f"{LOGS}/ask/{{tile}}-{{source}}.log"),
-            benchmark:
-                here(f"{BENCHMARKS}/ask/{{tile}}-{{source}}.tsv")
             localrule: True
             conda:
                 ENVIRONMENT
@@ -62,8 +58,6 @@ if DATASET.label_sets:
             f"{TILE}/features.parquet",
         log:
             here(f"{LOGS}/features/{{tile}}.log"),
-        benchmark:
-            here(f"{BENCHMARKS}/features/{{tile}}.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -88,8 +82,6 @@ if DATASET.label_sets:
             f"{TILE}/labels.zarr.zip",
         log:
             here(f"{LOGS}/labels/{{tile}}.log"),
-        benchmark:
-            here(f"{BENCHMARKS}/labels/{{tile}}.tsv")
         conda:
             ENVIRONMENT
         resources:

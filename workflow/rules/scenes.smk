@@ -8,8 +8,6 @@ if DATASET.config.simulate:
             osm=yours(f"{DATASET.simulated_folder()}/world.osm.pbf"),
         log:
             here("logs/simulate.log"),
-        benchmark:
-            here("benchmarks/results/jobs/simulate.tsv")
         conda:
             ENVIRONMENT
         threads: 2
@@ -36,8 +34,6 @@ if DATASET.config.aoi.cities:
             yours(DATASET.locations_file),
         log:
             here(f"{LOGS}/locations.log"),
-        benchmark:
-            here(f"{BENCHMARKS}/locations.tsv")
         conda:
             ENVIRONMENT
         resources:
@@ -65,8 +61,6 @@ rule cells:
         f"{TILE}/cells.parquet",
     log:
         here(f"{LOGS}/cells/{{tile}}.log"),
-    benchmark:
-        here(f"{BENCHMARKS}/cells/{{tile}}.tsv")
     localrule: True
     conda:
         ENVIRONMENT
@@ -93,8 +87,6 @@ rule search:
         f"{PERIOD}/scenes.parquet",
     log:
         here(f"{LOGS}/search/{{tile}}-{{period}}.log"),
-    benchmark:
-        here(f"{BENCHMARKS}/search/{{tile}}-{{period}}.tsv")
     localrule: True
     conda:
         ENVIRONMENT
@@ -122,8 +114,6 @@ rule search_companions:
         f"{PERIOD}/companions.parquet",
     log:
         here(f"{LOGS}/search_companions/{{tile}}-{{period}}.log"),
-    benchmark:
-        here(f"{BENCHMARKS}/search_companions/{{tile}}-{{period}}.tsv")
     localrule: True
     conda:
         ENVIRONMENT
@@ -153,8 +143,6 @@ rule mask:
         text=here(f"{LOGS}/mask/{{tile}}-{{period}}.log"),
         # what reading cost: of the run, not of the dataset
         traffic=here(f"{PERIOD}/masks.traffic.json"),
-    benchmark:
-        here(f"{BENCHMARKS}/mask/{{tile}}-{{period}}.tsv")
     conda:
         ENVIRONMENT
     threads: 2

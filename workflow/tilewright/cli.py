@@ -7,12 +7,13 @@ import argparse
 import errno
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tilewright.errors import TilewrightError
 from tilewright.operations.commands import add_commands
-from tilewright.progress import SUMMARY
+from tilewright.progress import SUMMARY, used
 
 Command = Callable[[argparse.Namespace], int | None]
 """Its exit code, where that is not 0."""
@@ -309,6 +310,7 @@ def _unexpected(error: Exception) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; 0 when it ended well, 1 with one message on stderr when not."""
+    begun = time.monotonic()
     args = _parser().parse_args(arguments)
     _set_up_log(args.log)
     try:
@@ -329,5 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _unexpected(error)
     if args.log:
-        logging.info("done")  # by which a log of a job that was killed is told from others
+        logging.info(
+            "done: %.1f s, %s", time.monotonic() - begun, used()
+        )  # by which a log of a job that was killed is told from others
     return int(code or 0)

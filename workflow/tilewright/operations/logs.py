@@ -8,7 +8,7 @@ from typing import Final
 from tilewright.operations.places import TILE
 
 _ERROR: Final = " ERROR error: "  # how `cli` writes the one line that a user gets
-ENDED_WELL: Final = " INFO done"
+ENDED_WELL: Final = " INFO done: "
 _END: Final = 1 << 14  # bytes of a log's end that are read
 
 
@@ -60,6 +60,6 @@ def ending_of(log: Path) -> tuple[bool, str]:
     for line in reversed(end_of(log).splitlines()):
         if _ERROR in line:
             return True, line.split(_ERROR, 1)[1].strip()
-        if line.endswith(ENDED_WELL):
+        if ENDED_WELL in line:
             return True, ""
     return False, ""
