@@ -96,7 +96,7 @@ def settings_of(stage):
         if stage == "cells":
             locations()  # told in its settings: made first, where there are cities
         try:
-            return DATASET.settings(stage, **dict(wildcards.items()))
+            return DATASET.shared_settings(stage, **dict(wildcards.items()))
         except TilewrightError as error:
             raise WorkflowError(str(error)) from None
 

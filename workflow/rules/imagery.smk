@@ -28,7 +28,7 @@ rule crop:
     message:
         "Cropping {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log.text} crop --threads {threads} --cells {input.cells} --scenes {input.scenes} "
+        "python -m tilewright --log {log.text} crop --tile {wildcards.tile} --threads {threads} --cells {input.cells} --scenes {input.scenes} "
         + ("--companions {input.companions:q} " if DATASET.companions else "")
         + "--masks {input.masks} --settings {params.settings:q} --access {params.access:q} --patches {output.patches} "
         "--selection {output.selection} --traffic {log.traffic}"
@@ -55,5 +55,5 @@ rule group:
     message:
         "Grouping the patches of {wildcards.tile} into series"
     shell:
-        "python -m tilewright --log {log} group --threads {threads} --cells {input.cells} --patches {input.patches} "
+        "python -m tilewright --log {log} group --tile {wildcards.tile} --threads {threads} --cells {input.cells} --patches {input.patches} "
         "--settings {params.settings:q} --output {output}"

@@ -103,7 +103,7 @@ rule search:
     message:
         "Searching scenes of {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log} search --settings {params.settings:q} --access {params.access:q} --output {output}"
+        "python -m tilewright --log {log} search --tile {wildcards.tile} --settings {params.settings:q} --access {params.access:q} --output {output}"
 
 
 # Apart from the primary's: one more sensor searches and counts nothing of the primary again.
@@ -130,7 +130,7 @@ rule search_companions:
     message:
         "Searching companions of {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log} search --settings {params.settings:q} --access {params.access:q} --output {output}"
+        "python -m tilewright --log {log} search --tile {wildcards.tile} --settings {params.settings:q} --access {params.access:q} --output {output}"
 
 
 rule mask:
@@ -157,5 +157,5 @@ rule mask:
     message:
         "Counting SCL classes of {wildcards.tile} in {wildcards.period}"
     shell:
-        "python -m tilewright --log {log.text} mask --threads {threads} --cells {input.cells} --scenes {input.scenes} "
+        "python -m tilewright --log {log.text} mask --tile {wildcards.tile} --threads {threads} --cells {input.cells} --scenes {input.scenes} "
         "--settings {params.settings:q} --access {params.access:q} --output {output} --traffic {log.traffic}"

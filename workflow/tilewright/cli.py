@@ -45,7 +45,7 @@ def _search(args: argparse.Namespace) -> None:
     from tilewright.store.lean import without_pandas
 
     without_pandas()
-    make_search(parsed(SearchSettings, args.settings), args.output, parsed_access(args.access))
+    make_search(parsed(SearchSettings, args.settings, args.tile), args.output, parsed_access(args.access))
 
 
 def _mask(args: argparse.Namespace) -> None:
@@ -53,7 +53,7 @@ def _mask(args: argparse.Namespace) -> None:
     from tilewright.imagery import ImageryReader
     from tilewright.stages.mask import make_mask
 
-    settings = parsed(MaskSettings, args.settings)
+    settings = parsed(MaskSettings, args.settings, args.tile)
     reader = ImageryReader(args.threads, parsed_access(args.access))
     make_mask(args.cells, args.scenes, settings, args.output, args.traffic, reader)
 
@@ -63,7 +63,7 @@ def _crop(args: argparse.Namespace) -> None:
     from tilewright.imagery import ImageryReader
     from tilewright.stages.crop import make_crop
 
-    settings = parsed(CropSettings, args.settings)
+    settings = parsed(CropSettings, args.settings, args.tile)
     reader = ImageryReader(args.threads, parsed_access(args.access))
     make_crop(
         args.cells, args.scenes, args.companions, args.masks, settings, args.patches, args.selection, args.traffic, reader
@@ -121,7 +121,7 @@ def _group(args: argparse.Namespace) -> None:
     from tilewright.config.settings import GroupSettings, parsed
     from tilewright.stages.group import make_group
 
-    make_group(args.cells, args.patches, parsed(GroupSettings, args.settings), args.output, args.threads)
+    make_group(args.cells, args.patches, parsed(GroupSettings, args.settings, args.tile), args.output, args.threads)
 
 
 def _zone(args: argparse.Namespace) -> None:
@@ -240,6 +240,8 @@ def _parser() -> argparse.ArgumentParser:
     group = command("group", _group, "patches of all periods as series: series.zarr.zip", ["cells", "output"])
     group.add_argument("--threads", type=int, default=2, help="cells in work at a time")
     group.add_argument("--patches", type=Path, nargs="+", required=True, help="a store for each period, in order")
+    for own in (search, mask, crop, group):
+        own.add_argument("--tile", default="", help="its name, which is left open in settings that all tiles share")
     zone = command("zone", _zone, "gather the cells of a UTM zone", ["tiles-folder", "output"], settings=False)
     zone.add_argument("--tiles", nargs="+", required=True)
     zone.add_argument("--periods", nargs="+", required=True)

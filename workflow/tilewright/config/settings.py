@@ -31,6 +31,9 @@ STAGE_VERSIONS: Final[dict[str, int]] = {
     "index": 4, "legend": 1, "report": 4, "export_tile": 1, "export": 1,
 }  # fmt: skip
 
+ANY_TILE: Final = "00AAA"
+"""Stands for the tile's name in settings that all tiles share: no tile has it, and inside a string of JSON the quotes would be escaped."""
+
 S = TypeVar("S", bound=Model)
 
 
@@ -122,14 +125,19 @@ def text(settings: Model) -> str:
     return json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
-def parsed(model: type[S], document: str) -> S:
-    """The inverse of `text`.
+def with_tile(document: str, tile: str) -> str:
+    """Settings of any tile as those of one."""
+    return document.replace(f'"tile":"{ANY_TILE}"', f'"tile":"{tile}"')
+
+
+def parsed(model: type[S], document: str, tile: str = "") -> S:
+    """The inverse of `text`; `tile` takes the place of `ANY_TILE`.
 
     Raises:
         TilewrightError: where `document` is not such JSON.
     """
     try:
-        return model.model_validate_json(document)
+        return model.model_validate_json(with_tile(document, tile) if tile else document)
     except ValueError as error:
         raise TilewrightError(f"--settings: {' '.join(str(error).split())}") from None
 

@@ -17,6 +17,7 @@ from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, RasterFile
 from tilewright.config.load import load_config, load_providers, ontology_path
 from tilewright.config.model import Config
 from tilewright.config.provider import Provider
+from tilewright.config.settings import with_tile
 from tilewright.config.spans import Days, joined
 from tilewright.errors import TilewrightError
 from tilewright.rules.checks import check_files
@@ -266,5 +267,15 @@ class DatasetConfig:
 
         Raises:
             TilewrightError: for a tile that does not exist or is outside the AOI.
+        """
+        return with_tile(self.shared_settings(stage, tile, period, zone, source, layout), tile)
+
+    def shared_settings(
+        self, stage: str, tile: str = "", period: str = "", zone: str = "", source: str = "", layout: str = ""
+    ) -> str:
+        """The same as one text for all tiles of which only the name differs: it is left open, and the stage gets it beside them.
+
+        Raises:
+            TilewrightError: as `settings`.
         """
         return self._texts.of(stage, tile, period, source, layout)
