@@ -61,11 +61,11 @@ def disturb(folder: Path, sound: Project, fault: str, seed: int, number: int = 0
     with ended(scene):
         said = FAULTS[fault](scene)
         log = project.directory.with_suffix(".log")
-        done = JOBS if scene.mend == "verify" else _jobs_done(log)
+        done = _jobs_done(log) if log.exists() else JOBS
+        if log.exists():
+            project.unlock()
         if scene.mend == "verify":
             verify(project, "--delete")
-        else:
-            project.unlock()
         run = project.run(options=scene.options, good=False)
         wrong = [f"the run after it ended with {run.code}: {'; '.join(run.errors)}"] if run.code else []
         made, expected = project.digests(), sound.digests()

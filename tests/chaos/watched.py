@@ -35,10 +35,15 @@ class Watched:
     def at_work(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def begun(self) -> int:
+        """How many jobs have begun."""
+        return len(_BEGUN.findall(self.log.read_text()))
+
     def reach(self, job: int, seconds: float) -> bool:
         """Wait until so many seconds after its `job`th job began; whether it is still at work."""
         end = time.monotonic() + PATIENCE_S
-        while self.at_work and len(_BEGUN.findall(self.log.read_text())) < job and time.monotonic() < end:
+        while self.at_work and self.begun < job and time.monotonic() < end:
             time.sleep(0.02)
         time.sleep(seconds)
         return self.at_work

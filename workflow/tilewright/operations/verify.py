@@ -117,8 +117,9 @@ def verify(
     found.cells = _cells_in(folder, {path for path in found.lost if path.endswith((places.SERIES, places.LABELS))})
     if delete:
         found.removed = _remove(folder, there, found)
+        now = time.time()  # one time for all: none is newer than what was made of it
         for path in _ahead(folder, there):
-            os.utime(folder / path)
+            os.utime(folder / path, (now, now))
     return found
 
 
