@@ -18,8 +18,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,7 +127,9 @@ class Bench:
         self.checks: list[table.Check] = []
         names = land_tiles().name.tolist()
         self.names = sorted(names, key=lambda name: (tile(name).zone != "47N", tile(name).zone, name))
-        self.start_s = 0.0
+        start = Place.made(base, "start", self.tiles(1), 1).snakemake("--version")
+        self.start_s = start.cpu_s
+        self.add("snakemake --version", start)
 
     def tiles(self, count: int) -> dict[str, Any]:
         """An AOI of so many tiles with land, those of the largest zone first."""
@@ -149,9 +151,6 @@ class Bench:
     def dry_runs(self) -> None:
         spread = self.names[:: len(self.names) // 6]
         land = Place.made(self.base, "land", {"tiles": spread} if self.quick else {"land": True}, 4)
-        cost = land.snakemake("--version")
-        self.start_s = cost.cpu_s
-        self.add("snakemake --version", cost)
         cost = land.snakemake("-n", "--quiet", targets=[f"tiles/{self.names[0]}/series.zarr.zip"])
         self.add("one tile of all land, dry run", cost, jobs_of(1, 4) - 2)
         self.check("one tile's target", cost.cpu_s, 4, " s")
@@ -214,18 +213,21 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a slice of a few tiles")
-    parser.add_argument("--part", choices=("dry_runs", "runs"), help="only these rows, which are then not kept")
+    parser.add_argument(
+        "--part", choices=("dry_runs", "runs"), help="only these rows; those of the other part that were kept stay"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), options.quick)
-        parts: dict[str, Callable[[], None]] = {"dry_runs": bench.dry_runs, "runs": bench.runs}
-        for name, part in parts.items():
-            if options.part in (None, name):
-                part()
-    table.show("Snakemake on a planet", bench.rows)
-    table.verdicts("Limits", bench.checks)
-    if options.part is None:
-        table.keep("scale-quick" if options.quick else "scale", {"rows": bench.rows}, bench.checks)
+    name = "scale-quick" if options.quick else "scale"
+    path = table.RESULTS / f"{name}.json"
+    kept = json.loads(path.read_text())["parts"] if options.part and path.is_file() else {}
+    for part in (options.part,) if options.part else ("dry_runs", "runs"):
+        with tempfile.TemporaryDirectory() as folder:
+            bench = Bench(Path(folder), options.quick)
+            getattr(bench, part)()
+        table.show(f"Snakemake on a planet: {part}", bench.rows)
+        table.verdicts("Limits", bench.checks)
+        kept[part] = {"rows": bench.rows, "checks": [{**asdict(check), "met": check.met} for check in bench.checks]}
+    table.keep(name, {"parts": kept})
 
 
 if __name__ == "__main__":
