@@ -14,7 +14,7 @@ from harness import ROOT
 PROFILES = ROOT / "profiles"
 # of every cluster's profile
 CLUSTER = {
-    "scheduler": "greedy", "scheduler_subsample": 500, "rerun_incomplete": True, "keep_going": True, "retries": 2, "latency_wait": 60, "cores": None,
+    "scheduler": "greedy", "scheduler_subsample": 100, "rerun_incomplete": True, "keep_going": True, "retries": 2, "latency_wait": 60, "cores": None,
     "default_resources": None, "groups": {},
 }  # fmt: skip
 SLURM = CLUSTER | {
@@ -72,7 +72,7 @@ def test_cluster_generic_is_the_same_however_it_is_named(
 def test_a_laptop_gets_nothing_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = effective(monkeypatch, tmp_path)
     free = {"executor": None, "jobs": None, "cores": None, "retries": 0, "default_resources": None, "groups": {}}
-    assert wanted(found, CLUSTER | free) == CLUSTER | free | {"latency_wait": 5, "scheduler_subsample": 100}
+    assert wanted(found, CLUSTER | free) == CLUSTER | free | {"latency_wait": 5}
 
 
 @pytest.mark.parametrize("how", ["--profile", "--workflow-profile"])
