@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,9 +45,8 @@ _COUNTED: Final = """\
 import atexit, json, resource, sys
 def account(path=sys.argv.pop(1)):
     own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    # not ru_maxrss, which begins with the peak of the process that forked this one
-    held = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
-    json.dump({"cpu_s": own.ru_utime + own.ru_stime, "jobs_cpu_s": others.ru_utime + others.ru_stime, "mb": int(held[0]) * 1024 / 1e6}, open(path, "w"))
+    from tilewright.progress import most_mb
+    json.dump({"cpu_s": own.ru_utime + own.ru_stime, "jobs_cpu_s": others.ru_utime + others.ru_stime, "mb": most_mb()}, open(path, "w"))
 atexit.register(account)
 from snakemake.cli import main
 main()
@@ -226,7 +225,7 @@ def main() -> None:
             getattr(bench, part)()
         table.show(f"Snakemake on a planet: {part}", bench.rows)
         table.verdicts("Limits", bench.checks)
-        kept[part] = {"rows": bench.rows, "checks": [{**asdict(check), "met": check.met} for check in bench.checks]}
+        kept[part] = {"rows": bench.rows, "checks": [check.document() for check in bench.checks]}
     table.keep(name, {"parts": kept})
 
 

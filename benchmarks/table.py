@@ -58,6 +58,10 @@ class Check:
             return None
         return self.found >= self.limit if self.at_least else self.found <= self.limit
 
+    def document(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {**asdict(self), "met": self.met}
+
     def row(self) -> dict[str, Any]:
         verdict = {True: "met", False: "MISSED", None: "not measured"}[self.met]
         sign = "≥" if self.at_least else "≤"
@@ -76,7 +80,7 @@ def keep(name: str, document: dict[str, Any], checks: Sequence[Check] = ()) -> P
     path = RESULTS / f"{name}.json"
     kept = {**document, "machine": machine()}
     if checks:
-        kept["checks"] = [{**asdict(check), "met": check.met} for check in checks]
+        kept["checks"] = [check.document() for check in checks]
     path.write_text(json.dumps(kept, indent=1, default=float) + "\n")
     return path
 

@@ -53,8 +53,8 @@ def test_by_location_every_class_has_its_share_to_one_percent(seed: int, side: i
     found = deviations(rows, names)
     for one, (count, away) in found.items():
         # of fewer than 100 cells the nearest whole numbers may be further off than 1 %; two cells is what is then allowed
-        # (the number of cells itself gives way first, where many frequent classes share few cells)
-        assert away <= max(0.01 if one else 0.02, 2 / count), (one, count, away)
+        # (the number of cells itself gives way first, by eight, where many frequent classes share few cells)
+        assert away <= max(0.01, (2 if one else 8) / count), (one, count, away)
         if one:
             assert outcome.strata["classes"][str(one)]["cells"] == count
     common = [away for one, (count, away) in found.items() if one and count >= 100]

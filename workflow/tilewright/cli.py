@@ -333,7 +333,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _unexpected(error)
     if args.log:
-        logging.info(
-            "done: %.1f s, %s", time.monotonic() - begun, used()
-        )  # by which a log of a job that was killed is told from others
+        # by this line a log of a job that was killed is told from others
+        logging.info("done: %.1f s, %s", time.monotonic() - begun, used())
     return int(code or 0)

@@ -51,10 +51,11 @@ def used() -> str:
     """
     times = os.times()
     cpu_s = times.user + times.system + times.children_user + times.children_system
-    return f"{cpu_s:.1f} CPU s, at most {_most_mb():.0f} MB"
+    return f"{cpu_s:.1f} CPU s, at most {most_mb():.0f} MB"
 
 
-def _most_mb() -> float:
+def most_mb() -> float:
+    """The most memory that this process has held, in MB of 10⁶ bytes."""
     # Not getrusage's where there is another: it begins with the peak of the process that forked this one.
     with suppress(OSError), open("/proc/self/status") as lines:
         return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
