@@ -14,7 +14,7 @@ from harness import ROOT
 PROFILES = ROOT / "profiles"
 # of every cluster's profile
 CLUSTER = {
-    "scheduler": "greedy", "scheduler_subsample": 100, "rerun_incomplete": True, "keep_going": True, "retries": 2, "latency_wait": 60, "cores": None,
+    "scheduler": "greedy", "scheduler_subsample": 32, "rerun_incomplete": True, "keep_going": True, "retries": 2, "latency_wait": 60, "cores": None,
     "default_resources": None, "groups": {},
 }  # fmt: skip
 SLURM = CLUSTER | {
