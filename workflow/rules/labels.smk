@@ -38,7 +38,7 @@ if DATASET.label_sets:
                 ENVIRONMENT
             resources:
                 mem_mb=growing("ask", "mem_mb"),
-                runtime=needs("ask")["runtime"],
+                runtime=growing("ask", "runtime"),
                 disk_mb=needs("ask")["disk_mb"],
                 # counts only where a run sets a limit: --resources overpass=1
                 overpass=1,
@@ -62,7 +62,7 @@ if DATASET.label_sets:
             ENVIRONMENT
         resources:
             mem_mb=growing("features", "mem_mb"),
-            runtime=needs("features")["runtime"],
+            runtime=growing("features", "runtime"),
             disk_mb=needs("features")["disk_mb"],
         params:
             settings=settings_of("features"),
