@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -18,20 +17,19 @@ import yaml
 
 from table import show
 from tilewright.costs import STAGES, Known, asked, work_of
-from tilewright.operations.logs import end_of, job_of
+from tilewright.operations.logs import Used, job_of, used_in
 from tilewright.rules import DatasetConfig
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOGS: Final = Path("logs")
-DONE: Final = re.compile(r" INFO done: (?P<s>[\d.]+) s, (?P<cpu>[\d.]+) CPU s, at most (?P<mb>\d+) MB")
 
 
-def used(dataset: str) -> dict[str, list[dict[str, str]]]:
+def used(dataset: str) -> dict[str, list[Used]]:
     """Rule → what each of its jobs says of itself."""
-    found: dict[str, list[dict[str, str]]] = {}
+    found: dict[str, list[Used]] = {}
     for path in [*sorted((LOGS / dataset).rglob("*.log")), *LOGS.glob("simulate.log")]:
-        if told := DONE.search(end_of(path)):
-            found.setdefault(job_of(path).stage, []).append(told.groupdict())
+        if told := used_in(path):
+            found.setdefault(job_of(path).stage, []).append(told)
     return {rule: found[rule] for rule in STAGES if rule in found}
 
 
@@ -53,14 +51,10 @@ def rows(dataset: DatasetConfig) -> list[dict[str, Any]]:
     made = []
     for rule, jobs in used(dataset.name).items():
         told = needs(dataset, rule)
-
-        def most(column: str) -> float:
-            return max(float(job[column]) for job in jobs)  # noqa: B023
-
         made.append(
             {
-                "rule": rule, "jobs": len(jobs), "mem_mb": told["mem_mb"], "used MB": most("mb"), "runtime min": told["runtime"],
-                "used min": most("s") / 60, "threads": told["threads"], "CPU s": most("cpu"), "disk_mb": told["disk_mb"],
+                "rule": rule, "jobs": len(jobs), "mem_mb": told["mem_mb"], "used MB": max(job.mb for job in jobs), "runtime min": told["runtime"],
+                "used min": max(job.s for job in jobs) / 60, "threads": told["threads"], "CPU s": max(job.cpu_s for job in jobs), "disk_mb": told["disk_mb"],
             }
         )  # fmt: skip
     return made

@@ -61,6 +61,7 @@ class Project:
     warm: bool = (
         False  # whether `run` takes processes that have imported everything: tests/warm.py says what they are not for
     )
+    before: tuple[Path, ...] = ()  # config files that `config` is merged into
 
     @property
     def results(self) -> Path:
@@ -78,7 +79,8 @@ class Project:
         (self.directory / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         return [
             str(self._programs[0] / "snakemake"), *targets, "--snakefile", str(ROOT / "Snakefile"),
-            "--directory", str(self.directory), "--cores", str(cores), "--nocolor", *options, "--configfile", str(self.directory / "config.yaml"),
+            "--directory", str(self.directory), "--cores", str(cores), "--nocolor", *options, "--configfile", *map(str, self.before),
+            str(self.directory / "config.yaml"),
         ]  # fmt: skip
 
     @property
@@ -138,8 +140,12 @@ class Project:
         """Half-written files of any kind."""
         return [path for path in self.directory.rglob("*.part") if ".snakemake" not in path.parts]
 
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs" / self.config["dataset"]
+
     def log(self, rule: str, name: str) -> str:
-        return (self.directory / "logs" / self.config["dataset"] / rule / f"{name}.log").read_text()
+        return (self.logs / rule / f"{name}.log").read_text()
 
 
 def digests(results: Path, below: str = "") -> dict[str, str]:

@@ -20,6 +20,7 @@ from tilewright.costs import STAGES, Cost, Known, Work, asked, job_cost, work_of
 from tilewright.costs.asking import LEAST_MB, LEAST_MIN, SNAKEMAKE_MB, THREADS
 from tilewright.costs.blocks import expected, touched
 from tilewright.errors import TilewrightError
+from tilewright.operations.logs import used_in
 from tilewright.rules import DatasetConfig
 from tilewright.store import read_table
 
@@ -113,60 +114,22 @@ def test_rules_ask_snakemake_for_more_at_the_second_attempt(tmp_path: Path) -> N
         # rules that never need more ask for the same again: each function costs a planet's run a minute
         grows = 1 if rule in ("cells", "search", "search_companions") else 2
         assert second["mem_mb"] == grows * first["mem_mb"], rule
-    for rule in ("mask", "crop", "group", "labels", "export_tile", "source", "zone", "index"):
+    for rule in ("mask", "crop", "group", "features", "labels", "export_tile", "source", "zone", "index"):
         assert found[rule][1]["runtime"] == 2 * found[rule][0]["runtime"]
 
 
-# Run by a process of its own that holds nothing: a process begins with the peak of the one that forked it.
-MEASURE = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)
-"""
-
-
-def measured_mb(command: list[str], folder: Path) -> float:
-    """Peak memory of a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-SE", "-c", MEASURE, *command], cwd=folder, stdout=subprocess.PIPE, text=True, check=True
-    )
-    code, used = done.stdout.split()
-    assert code == "0"
-    return float(used)
-
-
-def test_asked_holds_what_real_stages_use(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asked_holds_what_real_stages_use(built: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(built.directory)  # settings name files as seen from there
     dataset = DatasetConfig.load(built.config, ROOT)
     tile = built.tile("33TTG")
-    cells, period = tile / "cells.parquet", tile / "first"
-    of_imagery = ["--access", dataset.access, "--threads", "2", "--traffic", str(tmp_path / "traffic.json")]
-    options = {
-        "mask": [*of_imagery, "--scenes", period / "scenes.parquet", "--output", tmp_path / "masks.parquet"],
-        "crop": [*of_imagery, "--scenes", period / "scenes.parquet", "--masks", period / "masks.parquet", "--patches",
-                 tmp_path / "patches.zarr.zip", "--selection", tmp_path / "selection.parquet"],
-        "group": ["--threads", "2", "--patches", *(tile / name / "patches.zarr.zip" for name in dataset.periods), "--output",
-                  tmp_path / "series.zarr.zip"],
-        "labels": ["--features", tile / "features.parquet", "--output", tmp_path / "labels.zarr.zip"],
-    }  # fmt: skip
-    known = Known(cells=len(read_table(cells)), scenes=3, features=len(read_table(tile / "features.parquet")))
-    for stage, more in options.items():
-        settings = dataset.settings(stage, tile="33TTG", period="first")
-        command = [
-            sys.executable,
-            "-m",
-            "tilewright",
-            stage,
-            "--cells",
-            str(cells),
-            "--settings",
-            settings,
-            *map(str, more),
-        ]
-        used = measured_mb(command, built.directory)
+    known = Known(
+        cells=len(read_table(tile / "cells.parquet")), scenes=3, features=len(read_table(tile / "features.parquet"))
+    )
+    for stage in ("mask", "crop", "group", "labels"):
+        used = used_in(built.logs / stage / ("33TTG-first.log" if stage in ("mask", "crop") else "33TTG.log"))
         work = work_of(dataset.config, stage, known)
-        assert used <= asked(stage, work)["mem_mb"] - SNAKEMAKE_MB, stage
-        assert job_cost(stage, work).mem_mb < 2 * used, stage
+        assert used and used.mb <= asked(stage, work)["mem_mb"] - SNAKEMAKE_MB, stage
+        assert job_cost(stage, work).mem_mb < 2 * used.mb, stage
 
 
 def test_touched_blocks_are_those_of_the_cells() -> None:

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from harness import ROOT
+from tilewright import cli
 from tilewright.grid import tiles
 from tilewright.operations import places
 from tilewright.operations.board import BEGUN, DONE, FAILED, TO_DO, Expected, board
 from tilewright.operations.failures import failures, summary, waiting
-from tilewright.operations.logs import Job, error_in, job_of
+from tilewright.operations.logs import Job, Used, error_in, job_of, used_in
 from tilewright.operations.shape import Shape
 from tilewright.operations.showing import document, text
 from tilewright.operations.survey import survey
 from tilewright.operations.tilemap import write_map
 
+ONTOLOGY = ROOT / "config/ontologies/opensentinelmap.yaml"
 LINE = "2026-11-30 10:00:00,000"
 EXPECTED = Expected({"32N": ["32TQM"], "33N": ["33TTG", "33TTH"]}, ("early", "late"), labels=True, layouts=("geotiff",))
 
@@ -52,6 +55,16 @@ def test_a_tiles_name_tells_its_zone():
 )
 def test_a_log_tells_its_job(log: str, job: Job):
     assert job_of(Path("logs/demo") / log) == job
+
+
+def test_a_log_tells_what_its_job_cost(tmp_path: Path):
+    assert used_in(ended(tmp_path / "a.log")) == Used(2.0, 1.9, 181)
+    assert used_in(ended(tmp_path / "b.log", error="no such luck")) is None
+    # as a stage writes it
+    log = ["--log", str(tmp_path / "c.log")]
+    assert cli.main([*log, "legend", "--ontology", str(ONTOLOGY), "--output", str(tmp_path / "legend.html")]) == 0
+    told = used_in(tmp_path / "c.log")
+    assert told and told.mb > 50
 
 
 def test_what_must_go_for_snakemake_to_see_what_is_gone():
@@ -162,7 +175,7 @@ def test_the_end_of_a_run_tells_what_failed_and_why(tmp_path: Path, monkeypatch:
     old = ended(Path("logs/x/crop/33TTG-a.log"), "of an earlier run")
     os.utime(old, (1, 1))
     slurm = write(Path("slurm/17.log"), "slurmstepd: error: Detected 1 oom_kill event in StepId=17.0.")
-    killed = "Command 'set -euo pipefail;  python -m tilewright --log logs/x/zone/32N.log zone' died with <Signals.SIGKILL: 9>.\n"
+    killed = "Command 'set -euo pipefail;  python -m tilewright --log logs/x/zone/32N.log zone --config-text 'a: 1\\nb: 2'' died with <Signals.SIGKILL: 9>.\n"
     log = (
         failed("mask", 1, "logs/x/mask/32TQM-a.log") + failed("mask", 2, "logs/x/mask/33TTG-a.log")
         + failed("search", 3, "logs/x/search/32TQM-a.log") + "Finished jobid: 3 (Rule: search)\n4 of 11 steps (36%) done\n"  # at the second try
@@ -201,7 +214,6 @@ def test_a_traceback_is_an_error_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     """What no one foresaw stands in the log as one line, with all that a report of it needs below."""
-    from tilewright import cli
     from tilewright.stages import zone
 
     monkeypatch.setattr(zone, "make_zone", lambda *_: 1 / 0)

@@ -7,6 +7,9 @@ import argparse
 import errno
 import json
 import logging
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -317,18 +320,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _set_up_log(args.log)
     try:
         code = args.run(args)
+        sys.stdout.flush()
     except TilewrightError as error:
         # one line, whatever a library's message within it holds
         logging.error("error: %s", " ".join(str(error).split()))
         return 1
+    except BrokenPipeError:
+        # what reads our output wants no more of it, as `head` does; what is still to be flushed goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
             return _unexpected(error)
         place = error.filename or getattr(args, "output", None) or getattr(args, "patches", None)
-        logging.error(
-            "error: cannot write %s: %s; nothing half-written was left: free space or mend the permissions, then run again",
-            place, error.strerror,
-        )  # fmt: skip
+        mend = "mend the permissions" if error.errno in (errno.EACCES, errno.EPERM) else "free or mend the disk"
+        logging.error("error: %s: %s; nothing half-written was left: %s, then run again", place, error.strerror, mend)
         return 1
     except Exception as error:
         return _unexpected(error)

@@ -58,7 +58,9 @@ def most_mb() -> float:
     """The most memory that this process has held, in MB of 10⁶ bytes."""
     # Not getrusage's where there is another: it begins with the peak of the process that forked this one.
     with suppress(OSError), open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
+        # some sandboxes have the file, but not the line
+        if peak := next((line for line in lines if line.startswith("VmHWM")), None):
+            return int(peak.split()[1]) * 1024 / 1e6
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6

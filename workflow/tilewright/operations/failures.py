@@ -19,7 +19,10 @@ _GROUP: Final = re.compile(r"^(?: {4}message: (.*)\n)?(?: {4}log: (.*)\n)? {4}jo
 _MEMBER: Final = re.compile(r"^ {8}rule (\w+):\n((?: {12}.*\n)+)", re.MULTILINE)
 _FINISHED: Final = re.compile(r"^Finished jobid: (\d+) ", re.MULTILINE)
 _STEPS: Final = re.compile(r"^(\d+) of (\d+) steps ", re.MULTILINE)
-_ENDED: Final = re.compile(r"--log (\S+) [^\n]*(?:returned non-zero exit status (\d+)|died with <Signals\.SIG(\w+))")
+# A command may have several lines: those of `report` and `export` give the config as text.
+_ENDED: Final = re.compile(
+    r"--log (\S+) (?:(?!--log )[\s\S])*?(?:returned non-zero exit status (\d+)|died with <Signals\.SIG(\w+))"
+)
 # What Slurm, PBS, LSF and the kernel write of a job that they end, in the job's log or in what the executor tells of it.
 _ENDINGS: Final = (
     (re.compile(r"oom.?kill|out.of.memory|exceeded (?:job |step )?memory limit|TERM_MEMLIMIT", re.IGNORECASE), "memory"),

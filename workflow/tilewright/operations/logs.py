@@ -9,6 +9,8 @@ from tilewright.operations.places import TILE
 
 _ERROR: Final = " ERROR error: "  # how `cli` writes the one line that a user gets
 ENDED_WELL: Final = " INFO done: "
+# How `cli` writes what a stage has cost, with progress.used
+_USED: Final = re.compile(f"{ENDED_WELL}(?P<s>[\\d.]+) s, (?P<cpu_s>[\\d.]+) CPU s, at most (?P<mb>\\d+) MB")
 _END: Final = 1 << 14  # bytes of a log's end that are read
 
 
@@ -26,6 +28,15 @@ class Job:
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.stage, self.tile, self.period, self.name)))
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a job says it has cost: seconds, CPU seconds with its children's, the most memory that it held in MB of 10⁶ bytes."""
+
+    s: float
+    cpu_s: float
+    mb: float
 
 
 def job_of(log: Path) -> Job:
@@ -63,3 +74,9 @@ def ending_of(log: Path) -> tuple[bool, str]:
         if ENDED_WELL in line:
             return True, ""
     return False, ""
+
+
+def used_in(log: Path) -> Used | None:
+    """What a stage that ended well says it has cost; None where the log does not say so."""
+    found = _USED.search(end_of(log))
+    return Used(**{name: float(value) for name, value in found.groupdict().items()}) if found else None

@@ -40,7 +40,7 @@ def why(folder: Path, name: str, periods: Sequence[str] | None) -> str:
         lines = next(filter(None, (list(_scene(each, name, periods)) for each in _tiles_of(folder, name))), [])
     if not lines:
         raise TilewrightError(
-            f"{name} is neither a cell nor a scene of {folder}: a cell's id begins with its tile, such as 32TQM-776-4845, and is in "
+            f"{name} is neither a cell nor a scene of {folder}: a cell's id begins with its tile, such as 32TQM-387-2422, and is in "
             "cells.parquet of that tile; a scene's is that of its STAC item, in scenes.parquet of a tile's periods"
         )
     return "\n".join(lines) + "\n"
