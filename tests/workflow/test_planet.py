@@ -3,6 +3,7 @@
 import pstats
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def planet(tmp_path: Path) -> Project:
             "periods": {"start": "2019-01-01", "end": "2019-04-30", "every": "month", "scenes": 1},
             "labels": {"osm": {"source": {"kind": "pbf", "path": "map.osm.pbf"}, "ontology": "opensentinelmap"}},
         },
+        warm=True,
     )
 
 
@@ -39,7 +41,7 @@ def calls(planet: Project, tiles: int) -> int:
     """Python's calls of a dry run of so many tiles, by the profiler."""
     targets = [f"results/land/tiles/{tile}/{name}.zarr.zip" for tile in TILES[:tiles] for name in ("series", "labels")]
     counted = planet.directory / "calls.prof"
-    command = planet.command(*targets, options=("--dry-run", "--quiet"))
+    command = replace(planet, warm=False).command(*targets, options=("--dry-run", "--quiet"))
     profiled = [sys.executable, "-m", "cProfile", "-o", str(counted), *command]
     subprocess.run(profiled, cwd=planet.directory, capture_output=True, check=True)
     stats: Any = pstats.Stats(str(counted))

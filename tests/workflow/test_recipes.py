@@ -6,7 +6,6 @@
 import copy
 import csv
 import itertools
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -54,20 +53,10 @@ def overlay(name: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / f"tests/recipes/{name}.yaml").read_text())
 
 
-def snakemake(directory: Path, name: str, more: dict[str, Any], *options: str) -> Run:
-    """Run Snakemake as a user does: the recipe, the overlay, and one more file, in that order."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "more.yaml").write_text(yaml.safe_dump(more))
-    files = [ROOT / f"config/recipes/{name}.yaml", ROOT / f"tests/recipes/{name}.yaml", directory / "more.yaml"]
-    project = Project(directory, {"dataset": name}, warm=True)
-    command = project.command(options=options)
-    command[command.index("--configfile") + 1 :] = map(str, files)
-    done = subprocess.run(
-        command, env=project._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        cwd=directory, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-6000:]
-    return Run(done.returncode, done.stdout)
+def project_of(directory: Path, name: str, more: dict[str, Any]) -> Project:
+    """As a user starts it: the recipe, the overlay, and one more file, in that order."""
+    before = (ROOT / f"config/recipes/{name}.yaml", ROOT / f"tests/recipes/{name}.yaml")
+    return Project(directory, {"dataset": name, **more}, warm=True, before=before)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "ssl4eo-s12"])
@@ -77,7 +66,7 @@ def test_the_recipe_and_its_overlay_are_planned(name: str, tmp_path: Path):
     for one in named(document(name)) | named(overlay(name)):
         # a plan looks only whether maps are there; of places it must know the tiles
         (tmp_path / "maps" / one).write_text("id,lon,lat,date,label\na,11.0,41.9,2018-05-01,wheat\n")
-    run = snakemake(tmp_path, name, {}, "--dry-run")
+    run = project_of(tmp_path, name, {}).run(options=("--dry-run",))
     assert {"simulate", "cells", "search", "crop", "export_tile", "export", "index", "report"} <= set(run.planned), (
         run.output
     )
@@ -94,8 +83,8 @@ def ssl4eo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Run, Worl
     # by this seed the first, fourth and fifth place lie in the world, the second and third beyond its edge
     more = {"seed": 31, "aoi": {"cities": cities}, "accept": {"number": 2}, "simulate": TINY}
     make_maps([overlay("ssl4eo-s12"), more], folder)
-    run = snakemake(folder, "ssl4eo-s12", more)
-    return Project(folder, {"dataset": "ssl4eo-s12"}), run, known(Simulate.model_validate(TINY))
+    project = project_of(folder, "ssl4eo-s12", more)
+    return project, project.run(), known(Simulate.model_validate(TINY))
 
 
 def test_jobs_follow_the_drawn_tiles(ssl4eo: tuple[Project, Run, World]):
