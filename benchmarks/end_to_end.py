@@ -389,7 +389,7 @@ def main() -> None:
 
 
 def checks_of(way: dict[str, dict[str, Any]], crop: dict[str, Any]) -> list[Check]:
-    """The issue's targets for the whole way, beside what was found."""
+    """Our targets for the whole way, beside what was found."""
     few, many = crop["rows"] if crop else ({}, {})
 
     def times(name: str) -> float | None:

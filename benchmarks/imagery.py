@@ -171,7 +171,7 @@ def scaling(bench: Bench) -> list[dict[str, Any]]:
 
 
 def checks_of(near: dict, far: dict, dense: dict, grown: list[dict[str, Any]]) -> list[Check]:
-    """The issue's targets that concern reading, beside what was found."""
+    """Our targets that concern reading, beside what was found."""
 
     def against(rows: dict, *others: str) -> float | None:
         best = min((rows[other]["CPU s"] for other in others if other in rows), default=None)

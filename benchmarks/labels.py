@@ -285,7 +285,7 @@ def ppm(agreement: dict[str, float], name: str, what: str) -> float:
 
 
 def checks_of(found: dict[str, Any]) -> list[Check]:
-    """The issue's targets beside what was found."""
+    """Our targets beside what was found."""
     burned, made, claimed = (found.get(name) for name in ("stage", "region", "parcels"))
     labels = burned["rows"][2] if burned else {}
     shapes = burned["shapes"] if burned else {}

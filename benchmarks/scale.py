@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from tilewright.grid.mgrs import land_tiles, tile  # noqa: E402
 
-ZONE_TILES: Final = 722  # of the largest zone, as the issue counts them; by our table none has more than 438 with land
+ZONE_TILES: Final = 722  # as many tiles as a zone may have with all water; none has more than 438 with land
 PERIODS: Final = [
     {"name": f"y{year}", "start": f"{year}-01-01", "end": f"{year}-12-31", "scenes": 1}
     for year in (2019, 2020, 2021, 2022)
@@ -118,7 +118,7 @@ def jobs_of(tiles: int, periods: int) -> int:
 
 
 class Bench:
-    """The rows, and the checks of the issue's limits."""
+    """The rows, and the checks of our limits."""
 
     def __init__(self, base: Path, quick: bool) -> None:
         self.base, self.quick = base, quick

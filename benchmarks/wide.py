@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from toy_slurm import ToySlurm, lacking  # noqa: E402  the tests' cluster
 
 CORES = 64
-TARGET = 0.9  # of the issue
+TARGET = 0.9  # ours
 TILES = [f"32U{column}{row}" for row in "UVABCD" for column in "MNPQ"]  # of Germany
 STEP_S = 2.0  # between two looks at the queue
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 TILE_M: Final = 109_800  # side of a tile's images
-# Side of the blocks in pixels, by ground resolution: Earth Search's Cloud Optimized GeoTIFFs (facts of issue 2).
+# Side of the blocks in pixels, by ground resolution: Earth Search's Cloud Optimized GeoTIFFs, as their headers say.
 BLOCK_PX: Final[dict[int, int]] = {10: 1024, 20: 1024, 60: 256}
 
 
