@@ -10,6 +10,9 @@ Two variables of the environment, of whoever calls Snakemake:
     TILEWRIGHT_SUBMIT_OPTIONS    further options for each submission, such as "-q long -A my-account"
 
 `slurm` was tried on a Slurm; the others are written from the manuals of PBS Professional, Grid Engine and LSF.
+
+Many schedulers forget a job as it ends, unless they keep a history or accounting. So each job's script writes its exit code at its end,
+and of a job that has left the queue this tells how it ended (`left`), whatever the scheduler.
 """
 
 import json
@@ -18,10 +21,17 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 RUNNING, SUCCESS, FAILED = "running", "success", "failed"
+
+# Of each job, until its end is known: a file with its exit code, and <id>.code with the path of this.
+ENDS = Path("logs/cluster/ends")
+# A job that has left the queue without an exit code was killed; but shared disks show what other nodes wrote up to a minute late.
+PATIENCE_S = 120
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,12 @@ class Slurm:
     """Slurm, where its own plugin cannot be used."""
 
     cancel = "scancel"
-    bad = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+    # All states that a job ends in, of all versions of Slurm. PREEMPTED: only where PreemptMode is CANCEL; a job that is queued again is
+    # PENDING. REVOKED: another cluster of a federation has it, which is not asked here.
+    bad = (
+        "BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "RECONFIG_FAIL",
+        "REVOKED", "TIMEOUT",
+    )  # fmt: skip
 
     def submit(self, job: Job) -> list[str]:
         return [
@@ -65,16 +80,18 @@ class Slurm:
         return printed.split(";")[0].strip()
 
     def status(self, job: str) -> str:
-        code, printed = said(["squeue", "-h", "--states=all", "-o", "%T", "-j", job])
+        code, printed = said(["squeue", "-h", "--states=all", "-o", "%T %r", "-j", job])
         if code and "Invalid job id" not in printed:
             return RUNNING  # too busy to answer: asked again later
         if code or not printed.strip():
             # it ended long ago (MinJobAge); accounting, where there is any, still knows it
             code, printed = said(["sacct", "-X", "-n", "-o", "State%20", "-j", job])
-        state = "" if code else printed.strip().split(" ")[0].rstrip("+")
-        if state == "COMPLETED":
-            return SUCCESS
-        return FAILED if state in (*self.bad, "") else RUNNING
+            if code or not printed.strip():
+                return left(job)
+        if re.search(r"launch.failed.requeued.held", printed):
+            return given_up(self.cancel, job)  # its node is broken, and it waits for an administrator
+        state = printed.split()[0].rstrip("+")
+        return SUCCESS if state == "COMPLETED" else FAILED if state in self.bad else RUNNING
 
 
 class Pbs:
@@ -85,7 +102,7 @@ class Pbs:
     def submit(self, job: Job) -> list[str]:
         hours, minutes = divmod(job.minutes, 60)
         return [
-            "qsub", "-V", "-N", job.name[:15], "-j", "oe", "-o", job.log,
+            "qsub", "-V", "-S", "/bin/sh", "-N", job.name[:15], "-j", "oe", "-o", job.log,
             "-l", f"select=1:ncpus={job.threads}:mem={job.mem_mb}mb", "-l", f"walltime={hours}:{minutes:02}:00",
         ]  # fmt: skip
 
@@ -93,12 +110,13 @@ class Pbs:
         return printed.strip()
 
     def status(self, job: str) -> str:
-        code, printed = said(["qstat", "-x", "-f", job])  # -x: finished ones too
+        code, printed = said(["qstat", "-f", job])  # not -x, for finished ones too: by default no history is kept
         if code:
-            return FAILED if "Unknown Job" in printed else RUNNING
-        if not re.search(r"job_state = [FX]", printed):
-            return RUNNING
-        return SUCCESS if re.search(r"Exit_status = 0\b", printed) else FAILED
+            # where one is kept, it says that the job has finished
+            return left(job) if re.search("Unknown Job|has finished", printed) else RUNNING
+        if "too many failed attempts to run" in printed:
+            return given_up(self.cancel, job)  # no node can start it, and it waits for an administrator
+        return left(job) if re.search(r"job_state = [CFX]", printed) else RUNNING  # C: Torque's
 
 
 class Sge:
@@ -117,13 +135,10 @@ class Sge:
 
     def status(self, job: str) -> str:
         code, printed = said(["qstat", "-j", job])
-        if code == 0 or "do not exist" not in printed:
-            return RUNNING
-        code, printed = said(["qacct", "-j", job])
-        if code:
-            return RUNNING  # not in the accounting yet
-        ended = dict(line.split(None, 1) for line in printed.splitlines() if len(line.split(None, 1)) == 2)
-        return SUCCESS if ended.get("exit_status", "").strip() == ended.get("failed", "").strip() == "0" else FAILED
+        if code == 0 and re.search("^error reason", printed, re.MULTILINE):
+            return given_up(self.cancel, job)  # Eqw: no node can start it, and it waits for somebody to clear the error
+        # not qacct: accounting may be off, comes late, and is one file for all jobs that there ever were
+        return left(job) if code and "do not exist" in printed else RUNNING
 
 
 class Lsf:
@@ -143,7 +158,7 @@ class Lsf:
     def status(self, job: str) -> str:
         state = said(["bjobs", "-noheader", "-o", "stat", job])[1].strip()
         if "is not found" in state:
-            return FAILED
+            return left(job)  # it ended long ago (CLEAN_PERIOD)
         return SUCCESS if state == "DONE" else FAILED if state in ("EXIT", "ZOMBI") else RUNNING
 
 
@@ -159,6 +174,44 @@ def said(command: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def with_end(script: str) -> Path:
+    """Make a job's script write its exit code at its end, and give the path where. One that is killed writes nothing."""
+    path, text = Path(ENDS, uuid.uuid4().hex).absolute(), Path(script).read_text()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    comments = re.match(r"(#.*\n|\s*\n)*", text)[0]  # a scheduler's directives stay before all commands
+    file = shlex.quote(str(path))
+    Path(script).write_text(
+        f"{comments}(\n{text[len(comments) :]}\n)\ncode=$?\necho $code > {file}.part && mv {file}.part {file}\nexit $code\n"
+    )
+    return path
+
+
+def left(job: str) -> str:
+    """How a job ended that has left the queue: by the exit code that its script wrote."""
+    known, since = Path(ENDS, f"{job}.code"), Path(ENDS, f"{job}.left")
+    ENDS.mkdir(parents=True, exist_ok=True)
+    list(ENDS.iterdir())  # NFS looks anew for files that were not there
+    if known.is_file() and (code := Path(known.read_text())).is_file():
+        return SUCCESS if code.read_text().strip() == "0" else FAILED
+    if not since.is_file():
+        since.write_text(str(time.time()))
+    return FAILED if time.time() - float(since.read_text()) > PATIENCE_S else RUNNING
+
+
+def given_up(cancel: str, job: str) -> str:
+    """A job that the scheduler never will start by itself: failed, and cancelled, lest it run beside its next attempt."""
+    said([cancel, job])
+    return FAILED
+
+
+def forget(job: str) -> None:
+    """Remove what tells of a job's end, once Snakemake knows it."""
+    known = Path(ENDS, f"{job}.code")
+    files = [known, Path(ENDS, f"{job}.left"), *([Path(known.read_text())] if known.is_file() else [])]
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
 def main(action: str, *given: str) -> None:
     """Do one of the three things."""
     name = os.environ.get("TILEWRIGHT_SCHEDULER", "slurm")
@@ -167,15 +220,22 @@ def main(action: str, *given: str) -> None:
     scheduler = SCHEDULERS[name]()
     if action == "submit":
         job = Job.of(given[0])
+        end = with_end(job.script)
         options = shlex.split(os.environ.get("TILEWRIGHT_SUBMIT_OPTIONS", ""))
         done = subprocess.run(
             [*scheduler.submit(job), *options, job.script], stdout=subprocess.PIPE, text=True, check=False
         )
         if done.returncode:
             sys.exit(done.returncode)  # the scheduler has said why
-        print(scheduler.id(done.stdout))
+        number = scheduler.id(done.stdout)
+        Path(ENDS, f"{number}.code").write_text(str(end))
+        Path(ENDS, f"{number}.left").unlink(missing_ok=True)  # of an older job, where numbers begin anew
+        print(number)
     elif action == "status":
-        print(scheduler.status(given[0]))
+        state = scheduler.status(given[0])
+        print(state)
+        if state != RUNNING:
+            forget(given[0])
     else:
         sys.exit(subprocess.run([scheduler.cancel, *given], check=False).returncode)
 

@@ -105,21 +105,31 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
             ({"squeue": (0, "COMPLETED")}, "success"),
             ({"squeue": (0, "OUT_OF_MEMORY")}, "failed"),
             ({"squeue": (1, "slurm_load_jobs error: Unable to contact slurm controller")}, "running"),
-            ({"squeue": (1, "slurm_load_jobs error: Invalid job id specified")}, "failed"),
+            ({"squeue": (1, "slurm_load_jobs error: Invalid job id specified")}, "left"),
+            ({"squeue": (0, ""), "sacct": (0, "")}, "left"),
             ({"squeue": (0, ""), "sacct": (0, "   COMPLETED ")}, "success"),
             ({"squeue": (0, ""), "sacct": (0, " CANCELLED by 0")}, "failed"),
+            ({"squeue": (0, ""), "sacct": (0, " PREEMPTED ")}, "failed"),
+            ({"squeue": (0, "PREEMPTED None")}, "failed"),
+            ({"squeue": (0, "NODE_FAIL None")}, "failed"),
+            ({"squeue": (0, "LAUNCH_FAILED None")}, "failed"),
+            ({"squeue": (0, "PENDING Resources")}, "running"),
+            ({"squeue": (0, "PENDING JobHeldUser")}, "running"),
+            ({"squeue": (0, "PENDING launch failed requeued held")}, "given up"),
         ],
         "cancel": "scancel",
     },
     "pbs": {
         "submit": ("qsub", "77.head", "77.head"),
-        "asked": ["select=1:ncpus=2:mem=3001mb", "walltime=1:35:00"],
+        "asked": ["select=1:ncpus=2:mem=3001mb", "walltime=1:35:00", "-S /bin/sh"],
         "status": [
             ({"qstat": (0, "Job Id: 77.head\n    job_state = R")}, "running"),
-            ({"qstat": (0, "    job_state = F\n    Exit_status = 0\n")}, "success"),
-            ({"qstat": (0, "    job_state = F\n    Exit_status = 271\n")}, "failed"),
-            ({"qstat": (153, "qstat: Unknown Job Id 77.head")}, "failed"),
+            ({"qstat": (153, "qstat: Unknown Job Id 77.head")}, "left"),
+            ({"qstat": (35, "qstat: 77.head Job has finished, use -x or -H to obtain historical job information")}, "left"),
+            ({"qstat": (0, "    job_state = C\n    exit_status = 0\n")}, "left"),
             ({"qstat": (1, "cannot connect to server head")}, "running"),
+            ({"qstat": (0, "    job_state = H\n    Hold_Types = u\n")}, "running"),
+            ({"qstat": (0, "    job_state = H\n    comment = job held, too many failed attempts to run\n")}, "given up"),
         ],
         "cancel": "qdel",
     },
@@ -129,10 +139,8 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
         "status": [
             ({"qstat": (0, "job_number: 77")}, "running"),
             ({"qstat": (1, "error: commlib error: got select error")}, "running"),
-            ({"qstat": (1, "Following jobs do not exist: 77"), "qacct": (1, "error: job id 77 not found")}, "running"),
-            ({"qstat": (1, "… do not exist"), "qacct": (0, "failed       0\nexit_status  0 \n")}, "success"),
-            ({"qstat": (1, "… do not exist"), "qacct": (0, "failed       0\nexit_status  137\n")}, "failed"),
-            ({"qstat": (1, "… do not exist"), "qacct": (0, "failed       100 : killed\nexit_status  0\n")}, "failed"),
+            ({"qstat": (1, "Following jobs do not exist: 77")}, "left"),
+            ({"qstat": (0, "job_number: 77\nerror reason    1:          can't open output file")}, "given up"),
         ],
         "cancel": "qdel",
     },
@@ -143,7 +151,7 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
             ({"bjobs": (0, "PEND")}, "running"),
             ({"bjobs": (0, "DONE")}, "success"),
             ({"bjobs": (0, "EXIT")}, "failed"),
-            ({"bjobs": (255, "Job <77> is not found")}, "failed"),
+            ({"bjobs": (255, "Job <77> is not found")}, "left"),
             ({"bjobs": (255, "LSF is down. Please wait ...")}, "running"),
         ],
         "cancel": "bkill",
@@ -151,34 +159,98 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_what_a_scheduler_is_asked_and_its_answers_mean(name: str, tmp_path: Path) -> None:
-    case, script = SCHEDULERS[name], tmp_path / "job.sh"
-    script.write_text(f"#!/bin/sh\n# properties = {json.dumps(JOB)}\ntrue\n")
-    environment = os.environ | {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}", "TILEWRIGHT_SCHEDULER": name, "TILEWRIGHT_SUBMIT_OPTIONS": "-q long",
-    }  # fmt: skip
+class Calls:
+    """The profile's commands, called in a folder whose scheduler answers what it is told to."""
 
-    def answers(command: str, code: int, text: str) -> None:
-        (tmp_path / command).write_text(f'#!/bin/sh\necho "$0 $*" >> {tmp_path}/asked\necho "{text}"\nexit {code}\n')
-        (tmp_path / command).chmod(0o755)
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.script, self.case = folder, folder / "job.sh", SCHEDULERS[name]
+        self.environment = os.environ | {
+            "PATH": f"{folder}:{os.environ['PATH']}", "TILEWRIGHT_SCHEDULER": name, "TILEWRIGHT_SUBMIT_OPTIONS": "-q long",
+        }  # fmt: skip
 
-    def call(action: str, *given: str) -> str:
+    def answers(self, command: str, code: int, text: str) -> None:
+        script = f'#!/bin/sh\necho "$0 $*" >> {self.folder}/asked\necho "{text}"\nexit {code}\n'
+        (self.folder / command).write_text(script)
+        (self.folder / command).chmod(0o755)
+
+    def call(self, action: str, *given: str) -> str:
         done = subprocess.run(
-            [PROFILES / "cluster-generic" / action, *given], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True,
+            [PROFILES / "cluster-generic" / action, *given], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True,
+            check=True,
         )  # fmt: skip
         return done.stdout.strip()
 
-    command, printed, job = case["submit"]
-    answers(command, 0, printed)
-    assert call("submit", str(script)) == job
-    asked = (tmp_path / "asked").read_text().strip()
-    assert [each for each in case["asked"] if each not in asked] == []
-    assert asked.endswith(f"-q long {script}")
-    for commands, meaning in case["status"]:
+    def submit(self, commands: str = "true\n") -> str:
+        """The id of a job of these commands, which does not run yet."""
+        self.script.write_text(f"#!/bin/sh\n#XYZ -directive\n# properties = {json.dumps(JOB)}\n{commands}")
+        command, printed, job = self.case["submit"]
+        self.answers(command, 0, printed)
+        assert self.call("submit", str(self.script)) == job
+        return str(job)
+
+    def status(self, commands: dict[str, tuple[int, str]]) -> str:
+        """How the job is, where the scheduler's commands answer so."""
         for each in ("squeue", "sacct", "qstat", "qacct", "bjobs"):
-            answers(each, *commands.get(each, (1, "")))
-        assert call("status", job) == meaning, commands
-    answers(case["cancel"], 0, "")
-    call("cancel", job, "78")
-    assert (tmp_path / "asked").read_text().strip().endswith(f"/{case['cancel']} {job} 78")
+            self.answers(each, *commands.get(each, (1, "")))
+        return self.call("status", self.case["submit"][2])
+
+    def leaves(self) -> str:
+        """How a job is that is in the queue no more."""
+        return self.status(next(commands for commands, meaning in self.case["status"] if meaning == "left"))
+
+    @property
+    def asked(self) -> list[str]:
+        """The commands that the scheduler was given."""
+        return (self.folder / "asked").read_text().splitlines()
+
+    @property
+    def ends(self) -> Path:
+        return self.folder / "logs/cluster/ends"
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_what_a_scheduler_is_asked_and_its_answers_mean(name: str, tmp_path: Path) -> None:
+    calls = Calls(tmp_path, name)
+    case, cancel = calls.case, f"/{calls.case['cancel']}"
+    job = calls.submit()
+    assert [each for each in case["asked"] if each not in calls.asked[-1]] == []
+    assert calls.asked[-1].endswith(f"-q long {calls.script}")
+    calls.answers(case["cancel"], 0, "")
+    for commands, meaning in case["status"]:
+        # of a job that is in the queue no more its exit code tells, which is not there yet
+        expected = {"left": "running", "given up": "failed"}.get(meaning, meaning)
+        assert calls.status(commands) == expected, commands
+        # what the scheduler holds for ever would run beside the job's next attempt
+        assert calls.asked[-1].endswith(f"{cancel} {job}") == (meaning == "given up"), commands
+    calls.call("cancel", job, "78")
+    assert calls.asked[-1].endswith(f"{cancel} {job} 78")
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize(
+    ("commands", "state"), [("exit 0 || exit 1\n", "success"), ("false && exit 0 || exit 1\n", "failed")]
+)
+def test_a_job_that_a_scheduler_has_forgotten(name: str, commands: str, state: str, tmp_path: Path) -> None:
+    calls = Calls(tmp_path, name)
+    for _ in range(2):  # numbers may begin anew
+        calls.submit(commands)
+        assert calls.script.read_text().startswith("#!/bin/sh\n#XYZ -directive\n# properties")
+        assert calls.leaves() == "running"  # its exit code may be late
+        code = subprocess.run(["sh", calls.script], check=False).returncode
+        assert code == (state == "failed")
+        assert calls.leaves() == state
+        assert list(calls.ends.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_job_that_was_killed_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    calls = Calls(tmp_path, name)
+    job = calls.submit("kill -KILL $$\n")
+    assert subprocess.run(["sh", calls.script], check=False).returncode == -9
+    assert calls.leaves() == "running"
+    since = calls.ends / f"{job}.left"
+    since.write_text(str(float(since.read_text()) - 100))
+    assert calls.leaves() == "running"
+    since.write_text(str(float(since.read_text()) - 100))
+    assert calls.leaves() == "failed"
+    assert list(calls.ends.iterdir()) == []
