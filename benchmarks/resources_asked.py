@@ -17,6 +17,7 @@ import yaml
 
 from table import show
 from tilewright.costs import STAGES, Known, asked, work_of
+from tilewright.costs.sources import known_of
 from tilewright.operations.logs import Used, job_of, used_in
 from tilewright.rules import DatasetConfig
 
@@ -36,11 +37,11 @@ def used(dataset: str) -> dict[str, list[Used]]:
 def needs(dataset: DatasetConfig, rule: str) -> dict[str, int]:
     """What the rule asks for at its first attempt; of rules that gather tiles and of label sources the largest."""
     if rule == "source":
-        sizes = [
-            sum(Path(file).stat().st_size for file in dataset.source_files(name))
+        each = [
+            asked(rule, work_of(dataset.config, rule, known_of(dataset.of_source(name))))
             for name in set(dataset.sources.values())
         ]
-        return asked(rule, work_of(dataset.config, rule, Known(source_mb=max(sizes, default=0) / 1e6)))
+        return max(each, key=lambda told: told["mem_mb"])
     tiles = [len(each) for each in dataset.tiles_by_zone().values()]
     count = max(tiles) if rule == "zone" else sum(tiles) if rule in ("index", "report", "export", "legend") else 1
     return asked(rule, work_of(dataset.config, rule, Known(tiles=count)))

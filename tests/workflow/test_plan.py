@@ -9,12 +9,14 @@ import pytest
 import yaml
 from stac_server import StacServer
 
-from conftest import config_of
+from conftest import SOUTH, config_of
 from harness import ROOT, Project
 from planned import plan_of, ratios, told, within
 from tilewright.cli import main
 from tilewright.config.location_settings import LocationsSettings
 from tilewright.config.settings import parsed
+from tilewright.config.simulated import Simulate
+from tilewright.plan.finding import SIMULATED
 from tilewright.plan.jobs import jobs_of
 from tilewright.rules import DatasetConfig
 from tilewright.stages import locations
@@ -58,6 +60,32 @@ def test_jobs_are_those_of_a_dry_run(world: Path, aoi: str, tmp_path: Path) -> N
     counted = Counter(jobs_of(dataset, sum(map(len, zones.values())), len(zones)))
     assert counted.pop("all") == 1
     assert counted == planned and {"ask", "search_companions", "export_tile", "source"} <= set(counted)
+
+
+def test_a_world_that_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan and Snakemake agree on when: not there, there, of other settings."""
+    config = config_of(tmp_path, "") | {"provider": "simulated", "aoi": {"tiles": ["35JQG"]}}
+    config["labels"]["osm"]["source"]["path"] = "data/simulated/world.osm.pbf"
+    world = Simulate(sites=[SOUTH.model_copy(update={"side_m": 2000})], years=[2019], scenes_per_year=1)
+    project = Project(tmp_path / "work", config | {"simulate": world.model_dump(mode="json")})
+    project.directory.mkdir()
+    monkeypatch.chdir(project.directory)
+
+    def simulates() -> list[bool]:
+        plan = plan_of(project.config)
+        said = project.run(options=("--dry-run",)).planned["simulate"]
+        return [
+            plan.jobs.get("simulate") == 1,
+            "simulate" in plan.bills,
+            plan.basis["scenes s2_l2a"] == SIMULATED,
+            said == 1,
+        ]
+
+    assert simulates() == [True] * 4
+    project.run("data/simulated/catalog.json")
+    assert simulates() == [False] * 4
+    project.edited(simulate=world.model_copy(update={"seed": 8}).model_dump(mode="json"))
+    assert simulates() == [True] * 4
 
 
 def test_apis_are_asked_only_with_search(

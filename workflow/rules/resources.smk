@@ -1,6 +1,7 @@
 # What jobs ask a scheduler for, rule by rule, worked out from the config once, since a planet has 330,000 jobs.
 # See docs/resources.md.
 from tilewright.costs import Known, asked, work_of
+from tilewright.costs.sources import known_of
 
 
 @cache
@@ -20,11 +21,8 @@ def needs_of_tiles(stage, zone):
 
 @cache
 def needs_of_source(source):
-    """The same of reading a label source, by the size of its files."""
-    files = [path for path in map(Path, DATASET.source_files(source)) if path.is_file()]
-    return asked(
-        "source", work_of(DATASET.config, "source", Known(source_mb=sum(path.stat().st_size for path in files) / 1e6))
-    )
+    """The same of reading a label source, by the size of its files; looked at once a source, since each job would ask."""
+    return asked("source", work_of(DATASET.config, "source", known_of(DATASET.of_source(source))))
 
 
 def growing(stage, name):

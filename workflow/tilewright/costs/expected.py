@@ -49,8 +49,8 @@ class Known:
         blocks: resolution → blocks of a tile's images that the cells touch.
         scenes: acquisitions of the primary collection that mask counts in the period.
         companions: companion items that are found in the period, by collection.
-        features: features of the label sources in the tiles.
-        source_mb: of the file that a source is read from.
+        features: features of the label sources in the tiles; of source: in the source.
+        source_mb: of the files that a source is read from (`costs.sources`).
         channels: label set → channels of its ontology.
         layout: of an export.
     """
@@ -109,7 +109,10 @@ def _area_m2(aoi: Aoi) -> float:
         return math.inf
     west, south, east, north = aoi.bbox
     nearest = 0.0 if south <= 0 <= north else min(abs(south), abs(north))
-    return (east - west) % 360 * (north - south) * _DEGREE_M**2 * math.cos(math.radians(nearest))
+    wide = (
+        east - west
+    ) % 360 or 360  # across the antimeridian west is above east; round the world both are one meridian
+    return wide * (north - south) * _DEGREE_M**2 * math.cos(math.radians(nearest))
 
 
 def days_of(period: Period) -> int:

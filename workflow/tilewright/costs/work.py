@@ -26,8 +26,8 @@ class Work:
         radar_mb: the same from Sentinel-1 in radar geometry.
         label_sets: label sets of the dataset.
         label_mb: MB of the cells' label arrays, all sets, not packed.
-        features: features of the label sources in the job's tiles (of source: in the file).
-        source_mb: MB of the file that a label source is read from.
+        features: features of the label sources in the job's tiles (of source: in the source).
+        source_mb: MB of the files that a label source is read from.
         layout: of export_tile and export: which.
         simulated_mb: of simulate: MB of pixels that the world has, all scenes and bands.
         simulated_km2: of simulate: area of the largest site.

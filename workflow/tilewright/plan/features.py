@@ -1,4 +1,4 @@
-"""How many features the label sources have, in all and around a tile's cells: judged by the size of their files."""
+"""How many features the label sources have, in all and around a tile's cells: judged by the size of their files, where they are files."""
 
 import math
 from functools import cache
@@ -10,21 +10,31 @@ import shapely
 
 from tilewright.config.label_files import files, parts
 from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, VectorFile
+from tilewright.costs.sources import ROW_MB, UNSIZED_FEATURES, is_sized, size_mb
 from tilewright.grid.boxes import cells_boxes
 from tilewright.rules import DatasetConfig
 from tilewright.vector.ontology import MARGIN_M
 
-# Features that are kept, a MB of the file. PBF and XML: of Liechtenstein's extract of 2013. Of vector maps a row of 1 kB is assumed.
-_A_MB: Final = {".pbf": 14_000, ".osm": 1_000}
-_A_MB_OF_ROWS: Final = 1_000
+UNSIZED: Final = "assumed: a database or an address does not tell its size before it is read"
+
+# Features that are kept, a MB of the file. PBF and XML: of Liechtenstein's extract of 2013. Geodatabases are packed: polygons of 10 to 20
+# corners with one number take 150 to 215 bytes (OpenFileGDB), and parcels have more fields.
+_A_MB: Final = {".pbf": 14_000, ".osm": 1_000, ".gdb": 3_000}
+_A_MB_OF_ROWS: Final = 1 / ROW_MB
 # Of the simulated world, a km² (the demo's site of 20 km).
 _SIMULATED: Final = 40
 
 
 def source_mb(labels: LabelSet) -> float:
-    """MB of the files of a label set's source; 0 where they are not there (yet) or it is none."""
-    found = [part for key, path in files(labels) if key == "source.path" for part in parts(path) if part.is_file()]
-    return sum(part.stat().st_size for part in found) / 1e6
+    """MB of a label set's source: of its files, 0 where they are not there (yet); of a database what it is taken for."""
+    if is_unsized(labels):
+        return UNSIZED_FEATURES * ROW_MB
+    return size_mb(part for key, path in files(labels) if key == "source.path" for part in parts(path))
+
+
+def is_unsized(labels: LabelSet) -> bool:
+    """Whether a set's features are in a database or at an address, so that their number is assumed."""
+    return isinstance(labels.source, OsmFile | VectorFile) and not is_sized(labels)
 
 
 def features_in(labels: LabelSet, dataset: DatasetConfig) -> float:
@@ -32,6 +42,8 @@ def features_in(labels: LabelSet, dataset: DatasetConfig) -> float:
     source = labels.source
     if not isinstance(source, OsmFile | VectorFile):
         return 0.0
+    if is_unsized(labels):
+        return UNSIZED_FEATURES
     world = dataset.config.simulate
     if world is not None and dataset.is_simulated(Path(source.path)):
         return sum((site.side_m / 1000) ** 2 for site in world.sites) * _SIMULATED

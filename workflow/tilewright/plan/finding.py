@@ -1,7 +1,6 @@
 """Which scenes a search of a tile and period will find: asked of the catalog, or what stands for it."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,9 +18,9 @@ from tilewright.grid import SIDE_M, Tile
 from tilewright.grid import tile as tile_named
 from tilewright.grid.zones import lonlat
 from tilewright.plan.orbits import acquisitions_of
+from tilewright.plan.world import is_made
 from tilewright.rules import DatasetConfig
 from tilewright.simulate.ground import COARSEST, simulated_box
-from tilewright.simulate.items import world_digest
 from tilewright.simulate.mgrs import frame
 from tilewright.simulate.products import products
 from tilewright.simulate.schedule import SimScene, schedule
@@ -55,18 +54,11 @@ class Finding:
 
     def _way(self, provider: Provider, search: bool) -> tuple[_Way, str]:
         catalog = provider.catalog
-        if catalog is not None and self._yet_to_simulate(catalog):
+        if catalog is not None and self._dataset.is_simulated(catalog) and not is_made(self._dataset):
             return self._simulated, SIMULATED
         if catalog is not None or search:
             return self._asked, ASKED
         return self._estimated, ESTIMATED
-
-    def _yet_to_simulate(self, catalog: Path) -> bool:
-        """Whether the catalog is of a simulated world that is not made yet, or will be made anew."""
-        settings = self._dataset.config.simulate
-        if settings is None or not self._dataset.is_simulated(catalog):
-            return False
-        return not (catalog.is_file() and world_digest(settings) in catalog.read_text())
 
     def scenes(self, tile: str, period: str) -> dict[str, list[Scene]]:
         """Collection → scenes by time and id, as scenes.parquet and companions.parquet will have them.

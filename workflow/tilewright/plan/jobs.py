@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tilewright.plan.world import is_made
 from tilewright.rules import DatasetConfig
 
 
@@ -38,7 +39,8 @@ def jobs_of(dataset: DatasetConfig, tiles: int, zones: int) -> dict[str, int]:
 
 
 def needs_world(dataset: DatasetConfig) -> bool:
-    """Whether files of the simulated world are read that are not there yet."""
+    """Whether files of the simulated world are read that are not there yet, or will be made anew."""
     read = [Path(path) for path in dataset.catalogs(list(dataset.providers))]
     read += [Path(path) for source in set(dataset.sources.values()) for path in dataset.source_files(source)]
-    return any(dataset.is_simulated(path) and not path.is_file() for path in read)
+    simulated = [path for path in read if dataset.is_simulated(path)]
+    return bool(simulated) and not (is_made(dataset) and all(path.is_file() for path in simulated))

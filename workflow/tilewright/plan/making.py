@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tilewright.config.bands import PRIMARY
 from tilewright.config.settings import CropSettings, MaskSettings, parsed, parsed_access
 from tilewright.grid import tile as tile_named
+from tilewright.plan.features import UNSIZED, is_unsized
 from tilewright.plan.files import Files
 from tilewright.plan.finding import SIMULATED, Finding, site_outline
 from tilewright.plan.ground import Ground, survey
@@ -29,7 +30,8 @@ class Plan:
         jobs: rule → jobs, those of `all` too.
         bills: rule → what its jobs cost.
         wall: how long it takes.
-        basis: what figures rest on, in words: cells, scenes by collection, imagery, files, costs.
+        basis: what figures rest on, in words: cells, scenes by collection, imagery, files, costs, features of label sets whose source has
+            no size.
         looked_at: tiles whose imagery was planned; the others are taken for such.
     """
 
@@ -87,6 +89,7 @@ def make_plan(dataset: DatasetConfig, looked_at: int, search: bool, cores: int, 
         "imagery": "crop's own choice on made-up skies",
         "files": files.words(),
         "costs": "measured models of the stages",
+        **{f"features {name}": UNSIZED for name, each in dataset.sets.items() if is_unsized(each)},
     }
     jobs = jobs_of(dataset, len(ground.cells), len(ground.zones))
     return Plan(

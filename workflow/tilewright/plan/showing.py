@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tilewright.costs.sources import UNSIZED_FEATURES
 from tilewright.plan.making import Plan
 
 FORMAT: Final = "tilewright-plan-1"
@@ -68,6 +69,9 @@ def text(plan: Plan) -> str:
     rows.append(("serving", f"{plan.serving:,.0f}", "of these, by " + basis["imagery"]))
     for key, count in plan.patches.items():
         rows.append((f"patches of {key}", f"{count:,.0f}", "dates of cells, likewise"))
+    for key, words in basis.items():
+        if key.startswith("features "):
+            rows.append((f"features of {key.removeprefix('features ')}", f"{UNSIZED_FEATURES:,}", words))
     for key, (_, wire_mb) in plan.read.items():
         rows.append((f"read by {_WHAT[key]}", _size(wire_mb), basis["files"]))
     total = plan.total
