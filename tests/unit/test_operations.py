@@ -13,7 +13,7 @@ from tilewright.operations import places
 from tilewright.operations.board import BEGUN, DONE, FAILED, TO_DO, Expected, board
 from tilewright.operations.failures import failures, summary, waiting
 from tilewright.operations.logs import Job, Used, error_in, job_of, used_in
-from tilewright.operations.shape import Shape
+from tilewright.operations.shape import Made, Shape
 from tilewright.operations.showing import document, text
 from tilewright.operations.survey import survey
 from tilewright.operations.tilemap import write_map
@@ -94,7 +94,7 @@ def test_what_files_were_made_of_is_missed_and_nothing_else():
     }
     assert places.needed_by(cropped, Shape(), "32TQM") == of_crop
     # a period that the config has since is not missed, nor one that it has no longer
-    shape = Shape({"32TQM": ("early",)}, ("early", "new"), labels=True, answers=("osm",))
+    shape = Shape({"32TQM": Made(("early",), labels=True, answers=("osm",))}, ("early", "new"))
     assert places.needed_by({"old/masks.parquet"}, shape, "32TQM") == of_crop | {
         "series.zarr.zip", "features.parquet", "labels.zarr.zip", "asked/osm.parquet",
     }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tilewright.config.label_files import files
 from tilewright.operations import places
 from tilewright.operations.logs import Job, ending_of
 from tilewright.rules import DatasetConfig
@@ -20,8 +21,10 @@ STATES: Final = (DONE, FAILED, BEGUN, TO_DO)
 OF_TILES: Final = (
     "cells", "search", "search_companions", "mask", "crop", "group", "ask", "features", "labels", "export_tile",
 )  # fmt: skip
-STAGES: Final = ("locations", "source", *OF_TILES, "zone", "index", "report", "export")
+STAGES: Final = ("simulate", "locations", "source", *OF_TILES, "zone", "index", "report", "export")
 """In the order of the way of the data."""
+# Its outputs are `update()`: where it fails Snakemake puts back what was there, with the time of now.
+_PUT_BACK: Final = "export_tile"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Expected:
 
     Attributes:
         zones: {zone: its tiles}.
+        world: catalog of the simulated world that the dataset is of, which lies outside its folder.
     """
 
     zones: dict[str, list[str]]
@@ -40,14 +44,22 @@ class Expected:
     answers: tuple[str, ...] = ()
     layouts: tuple[str, ...] = ()
     locations: bool = False
+    world: Path | None = None
 
     @classmethod
-    def by_config(cls, config: DatasetConfig) -> "Expected":
-        """As the rules multiply. Raises TilewrightError where the tiles are not known yet, as around cities before `locations`."""
+    def by_config(cls, config: DatasetConfig, run_in: Path) -> "Expected":
+        """As the rules multiply.
+
+        Args:
+            run_in: the folder that Snakemake runs in.
+
+        Raises:
+            TilewrightError: where the tiles are not known yet, as around cities before `locations`.
+        """
         return cls(
             config.tiles_by_zone(), tuple(config.periods), bool(config.companions), bool(config.label_sets),
             tuple(sorted(set(config.sources.values()))), tuple(sorted(set(config.asked.values()))), tuple(config.layouts),
-            config.config.aoi.cities is not None,
+            config.config.aoi.cities is not None, _world(config, run_in),
         )  # fmt: skip
 
     @classmethod
@@ -56,12 +68,17 @@ class Expected:
         zones: dict[str, list[str]] = defaultdict(list)
         periods: set[str] = set()
         seen: set[str] = set()
+        answers: set[str] = set()
         for tile in sorted(path for path in (folder / "tiles").glob("*") if places.TILE.fullmatch(path.name)):
             zones[places.zone_of(tile.name)].append(tile.name)
             for entry in os.scandir(tile):
-                if entry.is_dir() and entry.name != "asked":
+                names = {each.name for each in os.scandir(entry)} if entry.is_dir() else set()
+                if entry.is_dir() and places.is_period(entry.name, names):
                     periods.add(entry.name)
-                    seen |= {each.name for each in os.scandir(entry)}
+                    seen |= names
+                if entry.name == places.ASKED:
+                    found = (name for name in names if name.endswith(".parquet") and name not in places.OF_A_PERIOD)
+                    answers |= {name.removesuffix(".parquet") for name in found}
                 seen.add(entry.name)
         layouts = {
             path.name.removesuffix(places.TABLES) for path in (folder / "exports").glob("*") if path.name[0] != "."
@@ -69,7 +86,7 @@ class Expected:
         return cls(
             dict(sorted(zones.items())), tuple(sorted(periods)), places.COMPANIONS in seen, places.FEATURES in seen,
             tuple(sorted(path.stem for path in (folder / "sources").glob("*.parquet"))),
-            tuple(sorted({path.stem for path in (folder / "tiles").glob("*/asked/*.parquet")})), tuple(sorted(layouts)),
+            tuple(sorted(answers)), tuple(sorted(layouts)),
             (folder / places.LOCATIONS).exists(),
         )  # fmt: skip
 
@@ -96,6 +113,8 @@ class Expected:
 
     def of_whole(self) -> Iterator[tuple[Job, str]]:
         """Each job of more than one tile, and its file relative to the dataset's folder."""
+        if self.world is not None:
+            yield Job("simulate"), str(self.world.absolute())
         if self.locations:
             yield Job("locations"), places.LOCATIONS
         for name in self.sources:
@@ -106,6 +125,14 @@ class Expected:
         yield Job("report"), places.REPORT
         for layout in self.layouts:
             yield Job("export", name=layout), f"exports/{layout}/{places.OF_AN_EXPORT[0]}"
+
+
+def _world(config: DatasetConfig, run_in: Path) -> Path | None:
+    """The catalog of the simulated world; None where nothing is read of it."""
+    named = [Path(path) for path in config.catalogs(list(config.providers))]
+    named += [path for each in config.sets.values() for _, path in files(each)]
+    used = any(config.is_simulated(path) for path in named)
+    return run_in / config.simulated_folder() / "catalog.json" if used else None
 
 
 @dataclass
@@ -137,13 +164,13 @@ class Board:
 
 def board(folder: Path, logs: Path, expected: Expected) -> Board:
     """Look how far the dataset in `folder` is: a pass over the names below it and below `logs`; nothing is opened but the logs of jobs that are
-    not done.
+    not done, and of those whose files outlive a failure.
     """  # noqa: D205
     found = Board(expected)
     kept = _Logs(logs)
 
     def count(job: Job, done: bool, counts: dict[str, dict[str, int]]) -> None:
-        state, why = (DONE, "") if done else kept.state_of(job)
+        state, why = (DONE, "") if done and job.stage != _PUT_BACK else kept.state_of(job, done)
         for each in (found.counts, counts):
             of_stage = each.setdefault(job.stage, {})
             of_stage[state] = of_stage.get(state, 0) + 1
@@ -162,7 +189,8 @@ def board(folder: Path, logs: Path, expected: Expected) -> Board:
             count(job, path in there, counts)
         for layout, tiles in exported.items():
             tables = folder / "exports" / f"{layout}{places.TABLES}" / tile
-            count(Job("export_tile", tile, name=layout), tile in tiles and "files.parquet" in _names(tables), counts)
+            done = tile in tiles and "files.parquet" in _names(tables)
+            count(Job("export_tile", tile, name=layout), done, counts)
     found.counts = {stage: found.counts[stage] for stage in STAGES if stage in found.counts}
     return found
 
@@ -178,17 +206,20 @@ class _Logs:
         named = "-".join(
             filter(None, (job.name, job.tile) if job.stage == "export_tile" else (job.tile, job.period, job.name))
         )
+        if job.stage == "simulate":  # of one world for all datasets
+            return self._folder.parent / "simulate.log"
         return self._folder / job.stage / f"{named}.log" if named else self._folder / f"{job.stage}.log"
 
-    def state_of(self, job: Job) -> tuple[str, str]:
-        """Of a job that is not done, and its error."""
+    def state_of(self, job: Job, there: bool) -> tuple[str, str]:
+        """Of a job as its log, which is of the last attempt, has it, and its error; `there`: its file is."""
+        done = DONE if there else TO_DO
         path = self.path_of(job)
         if str(path.parent) not in self._names:
             self._names[str(path.parent)] = _names(path.parent)
         if path.name not in self._names[str(path.parent)]:
-            return TO_DO, ""
+            return done, ""
         ended, error = ending_of(path)
-        return (FAILED, error) if error else (TO_DO if ended else BEGUN, "")
+        return (FAILED, error) if error else (done if ended else BEGUN, "")
 
 
 def _names(folder: Path) -> set[str]:

@@ -86,7 +86,8 @@ def _status(args: argparse.Namespace) -> int:
     from tilewright.operations.why import why
 
     if args.name:
-        from tilewright.operations.shape import config_of, folder_of
+        from tilewright.operations.folders import folder_of
+        from tilewright.operations.shape import config_of
 
         config = config_of(folder_of(args.dataset), args.configfile)
         print(why(args.dataset, args.name, config.periods if config else None), end="")

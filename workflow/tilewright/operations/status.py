@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tilewright.errors import TilewrightError
 from tilewright.operations.board import Board, Expected, board
-from tilewright.operations.shape import config_of, folder_of, is_locked
+from tilewright.operations.folders import folder_of, locks_on, logs_of, run_in
+from tilewright.operations.shape import config_of
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +25,12 @@ def status_of(folder: Path, configfiles: Sequence[Path] = ()) -> Board:
     folder = folder_of(folder)
     config = config_of(folder, configfiles)
     try:
-        expected = Expected.by_folder(folder) if config is None else Expected.by_config(config)
+        expected = Expected.by_folder(folder) if config is None else Expected.by_config(config, run_in(folder))
     except TilewrightError as error:
         log.warning("%s; only what has been begun is shown", error)
         expected = Expected.by_folder(folder)
     if config is None:
         log.warning("no config is known (--configfile): what has not been begun at all is not shown")
-    project = folder.parents[1] if len(folder.parts) > 1 else folder.absolute().parents[1]
-    found = board(folder, project / "logs" / folder.absolute().name, expected)
-    found.locked = is_locked(folder)
+    found = board(folder, logs_of(folder), expected)
+    found.locked = locks_on(folder) is not None
     return found

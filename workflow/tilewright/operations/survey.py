@@ -34,10 +34,11 @@ def survey(folder: Path, tiles: Collection[str] = ()) -> Survey:
     if tiles:
         for tile in sorted(set(tiles)):
             _walk(folder, f"{TILES}/{tile}", found)
-        for tables in sorted((folder / EXPORTS).glob(f"*{TABLES}")):
-            found.exports.add(tables.name.removesuffix(TABLES))
+        there = [path for path in (folder / EXPORTS).glob("*") if path.is_dir() and not is_leftover(path.name)]
+        found.exports = {path.name.removesuffix(TABLES) for path in there}
+        for layout in sorted(found.exports):
             for tile in sorted(set(tiles)):
-                _walk(folder, f"{EXPORTS}/{tables.name}/{tile}", found)
+                _walk(folder, f"{EXPORTS}/{layout}{TABLES}/{tile}", found)
     else:
         _walk(folder, "", found)
     return found

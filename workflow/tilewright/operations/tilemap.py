@@ -11,6 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from tilewright.errors import TilewrightError
 from tilewright.grid import SIDE_M, tiles
 from tilewright.grid.zones import lonlat, ring
 from tilewright.operations.board import BEGUN, DONE, FAILED, STATES, TO_DO, Board
@@ -39,19 +40,24 @@ def write_map(board: Board, name: str, path: Path) -> None:
         name: the dataset's folder.
 
     Raises:
-        ValueError: for another ending.
+        TilewrightError: for another ending, or where no tile is known.
     """
-    if path.suffix == ".png":
+    ending = path.suffix.lower()
+    if ending not in (".png", ".html", ".htm"):
+        raise TilewrightError(f"--map {path}: a map is drawn as .png, .html or .htm: end its name so")
+    if not board.expected.tiles:
+        raise TilewrightError(
+            f"--map {path}: no tile of {name} is known yet, so that there is nothing to draw: give its config with --configfile, or run snakemake first"
+        )
+    if ending == ".png":
         style: dict[Any, Any] = {key: _PLAIN.get(str(value), value) for key, value in STYLE.items()}
         with rc_context({**style, "figure.facecolor": "white"}), replacing(path) as part:
             _figure(board, _PLAIN).savefig(part, format="png", dpi=150, metadata={"Software": None})
-    elif path.suffix in (".html", ".htm"):
+    else:
         with rc_context(STYLE):
             drawn = plot(_figure(board, {each: each for each in _PLAIN}), "tiles", f"Tiles of {name}", "")
         with replacing(path) as part:
             part.write_text(_page(board, name, str(drawn.svg)), encoding="utf-8")
-    else:
-        raise ValueError(f"{path}: a map is .png or .html")
 
 
 def _figure(board: Board, colours: dict[str, str]) -> Figure:

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from tilewright.errors import TilewrightError
 from tilewright.operations import checks, places
-from tilewright.operations.shape import Shape, config_of, folder_of, is_locked, shape_of
+from tilewright.operations.folders import folder_of, locks_on
+from tilewright.operations.shape import Shape, config_of, shape_of
 from tilewright.operations.survey import Survey, survey
 
 DAMAGED: Final = "damaged"
@@ -95,16 +96,17 @@ def verify(
         without_patches: patches were deleted on purpose and are not missed. Where no tile has any, that goes without saying.
 
     Raises:
-        TilewrightError: where the folder is no dataset, or a run is at work in it and files are to be removed.
+        TilewrightError: where the folder is no dataset, has nothing of a tile, or a run is at work in it and files are to be removed.
     """
     folder = folder_of(folder)
     if delete:
         _refuse_at_work(folder)
     shape = shape_of(folder, config_of(folder, configfiles))
+    _refuse_strangers(folder, tiles, shape)
     there = survey(folder, tiles)
     found = Verified([Finding(LEFTOVER, path) for path in there.leftovers])
     found.findings += [Finding(UNKNOWN, path) for path in there.unknown]
-    for check, size, damage in _run(_checks(folder, there, tiles), threads):
+    for check, size, damage in _run(_checks(folder, there, shape, tiles), threads):
         found.files, found.bytes = found.files + 1, found.bytes + size
         if damage == checks.GONE:
             found.findings.append(Finding(MISSING, check.path, told_by=check.told_by))
@@ -112,10 +114,11 @@ def verify(
             found.findings.append(Finding(DAMAGED, check.path, damage, check.told_by))
     found.findings += [Finding(FUTURE, path, "written while the clock was ahead") for path in _ahead(folder, there)]
     patches = not without_patches and any(path.endswith(f"/{places.PATCHES}") for path in there.files)
-    found.findings += [Finding(MISSING, path) for path in _lost(there, shape, tiles, patches)]
+    found.findings += [Finding(MISSING, path) for path in _lost(folder, there, shape, tiles, patches)]
     found.findings.sort(key=lambda each: (each.kind, each.path))
     found.cells = _cells_in(folder, {path for path in found.lost if path.endswith((places.SERIES, places.LABELS))})
     if delete:
+        _refuse_at_work(folder)  # a run may have begun since: reading takes hours
         found.removed = _remove(folder, there, found)
         now = time.time()  # one time for all: none is newer than what was made of it
         for path in _ahead(folder, there):
@@ -124,18 +127,39 @@ def verify(
 
 
 def _refuse_at_work(folder: Path) -> None:
-    if is_locked(folder):
+    if locks := locks_on(folder):
         raise TilewrightError(
-            f"{folder}: a run is at work here, or was killed, so that nothing is removed: wait for it, or say snakemake --unlock, then again"
+            f"{folder}: a run is at work here, or was killed, so that nothing is removed: wait for it, or say snakemake --unlock in "
+            f"{locks.parents[1]}, then again"
         )
 
 
-def _checks(folder: Path, there: Survey, tiles: Collection[str]) -> Iterator[Check]:
+def _refuse_strangers(folder: Path, tiles: Collection[str], shape: Shape) -> None:
+    for tile in tiles:
+        if tile not in shape.tiles and not (places.TILE.fullmatch(tile) and (folder / places.TILES / tile).is_dir()):
+            raise TilewrightError(
+                f"--tile {tile}: {folder} has no such tile: give names of folders in {folder / places.TILES}"
+            )
+
+
+def _is_finished(folder: Path, layout: str) -> bool:
+    """Whether an export is of the index that is there. Snakemake makes another anew, and for that whatever is gone of it."""
+    card = folder / places.EXPORTS / layout / places.OF_AN_EXPORT[0]
+    try:
+        return card.stat().st_mtime_ns >= (folder / places.INDEX).stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
+
+
+def _checks(folder: Path, there: Survey, shape: Shape, tiles: Collection[str]) -> Iterator[Check]:
     for name in there.files:
         yield Check(name, folder / name, partial(checks.damage_of, folder / name))
     for layout in sorted(there.exports):
         root = f"{places.EXPORTS}/{layout}"
+        finished = bool(shape.tiles) and _is_finished(folder, layout)
         for tables in sorted((folder / f"{root}{places.TABLES}").glob("*")):
+            if finished and tables.name not in shape.tiles:
+                continue  # it is of the dataset no longer: finishing the export has swept its files away
             if not tiles or tables.name in tiles:
                 told_by = f"{root}{places.TABLES}/{tables.name}/files.parquet"
                 for name, size, crc32 in checks.files_of_tile(tables):
@@ -161,7 +185,7 @@ def _ahead(folder: Path, there: Survey) -> list[str]:
     return [path for path in there.files if (folder / path).exists() and (folder / path).stat().st_mtime > now]
 
 
-def _lost(there: Survey, shape: Shape, tiles: Collection[str], patches: bool) -> Iterator[str]:
+def _lost(folder: Path, there: Survey, shape: Shape, tiles: Collection[str], patches: bool) -> Iterator[str]:
     """Files that are not there, and that others that are were made of.
 
     Args:
@@ -172,6 +196,10 @@ def _lost(there: Survey, shape: Shape, tiles: Collection[str], patches: bool) ->
         for name in sorted(places.needed_by(names, shape, tile) - names):
             if patches or not name.endswith(places.PATCHES):
                 yield f"{places.TILES}/{tile}/{name}"
+    for layout in sorted(there.exports):
+        if _is_finished(folder, layout):
+            exported = shape.tiles.keys() & set(tiles) if tiles else shape.tiles.keys()
+            yield from sorted(places.tables_of_export(layout, exported) - set(there.files))
     if not tiles:
         yield from sorted(places.needed_by_index(shape) - set(there.files))
 

@@ -12,7 +12,6 @@ from tilewright.config.bands import PRIMARY
 from tilewright.errors import TilewrightError
 from tilewright.operations import places
 from tilewright.operations.refusals import kind_of
-from tilewright.operations.shape import INDEX
 from tilewright.select import MISSING, REFUSED, UNNEEDED, USED
 from tilewright.store.table import read_table, table_metadata
 
@@ -49,7 +48,8 @@ def why(folder: Path, name: str, periods: Sequence[str] | None) -> str:
 def _periods_of(tile: Path, periods: Sequence[str] | None) -> list[str]:
     if periods is not None:
         return list(periods)
-    return sorted(path.name for path in tile.iterdir() if path.is_dir() and path.name != "asked")
+    within = {path.name: [each.name for each in path.iterdir()] for path in tile.iterdir() if path.is_dir()}
+    return sorted(name for name, names in within.items() if places.is_period(name, names))
 
 
 def _cell(folder: Path, tile: str, name: str, periods: Sequence[str] | None) -> Iterator[str]:
@@ -73,10 +73,12 @@ def _cell(folder: Path, tile: str, name: str, periods: Sequence[str] | None) -> 
 
 def _of_index(folder: Path, name: str) -> Iterator[str]:
     """What the index says of the cell."""
-    if not (folder / INDEX).exists():
+    if not (folder / places.INDEX).exists():
         yield "the dataset has no index yet"
         return
-    index = read_table(folder / INDEX, columns=["cell_id", "dates", "complete", "accepted", "accepted_rank", "split"])
+    index = read_table(
+        folder / places.INDEX, columns=["cell_id", "dates", "complete", "accepted", "accepted_rank", "split"]
+    )
     rows = index[index["cell_id"] == name]
     if rows.empty:
         yield "not in the index, which was made without it: run snakemake"
@@ -114,19 +116,25 @@ def _walk(period: Path, cell: str) -> Iterator[str]:
         rows.append([str(one.rank), str(one.scene_id), _time(times, str(one.scene_id)), _share(one.bad_fraction), _share(one.nodata_fraction), _said(one, rule["limits"])])  # fmt: skip
         for other in own[own["pair_of"] == one.scene_id].itertuples():
             shares = ["", _share(other.nodata_fraction)]
-            rows.append(
-                ["", f"  {other.collection} {other.scene_id}".rstrip(), "", *shares, _said(other, rule["limits"])]
-            )
+            said = _said(other, rule.get("companions", {}).get(other.collection, {}), "pair.")
+            rows.append(["", f"  {other.collection} {other.scene_id}".rstrip(), "", *shares, said])
     yield from _table(rows)
 
 
-def _said(row: Any, limits: dict[str, Any]) -> str:
+def _said(row: Any, limits: dict[str, Any], below: str = "") -> str:
+    """What became of a scene for a cell.
+
+    Args:
+        limits: those that it had to keep: the period's, or of a companion those under its collection's `pair`.
+        below: what the config has before their names.
+    """
     if row.status != REFUSED:
         return {UNNEEDED: "not needed: enough others", MISSING: f"none that fits: {row.reason}"}.get(
             row.status, str(row.status)
         )
-    limit = limits.get(_LIMITS.get(kind_of(str(row.reason)), ""))
-    return f"refused: {row.reason}{f' ({_LIMITS[kind_of(str(row.reason))]} {_worded(limit)})' if limit is not None else ''}"
+    name = _LIMITS.get(kind_of(str(row.reason)), "")
+    limit = limits.get(name)
+    return f"refused: {row.reason}{f' ({below}{name} {_worded(limit)})' if limit is not None else ''}"
 
 
 def _limits(limits: dict[str, Any]) -> str:
