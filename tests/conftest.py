@@ -2,6 +2,7 @@
 
 import copy
 import fcntl
+import gc
 import os
 import shutil
 import tempfile
@@ -24,8 +25,11 @@ WORLD = Simulate(seed=7, sites=[NORTH, SOUTH], years=[2019], scenes_per_year=6)
 WATERMARKS = Simulate(seed=7, sites=[NORTH, SOUTH], years=[2019], scenes_per_year=3, watermark=True)
 
 
+# Looking for cycles among all that tests have imported is a seventh of their CPU.
+gc.set_threshold(100_000, 20, 20)
+
 # Of the folders of tests those that take longest first: with `--dist loadfile --no-loadscope-reorder` the short files fill the end.
-_FIRST = ["cluster", "workflow", "mutations", "integration", "unit", "live"]
+_FIRST = ["cluster", "chaos", "workflow", "mutations", "integration", "unit", "live"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
