@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -57,7 +57,7 @@ def disturb(folder: Path, sound: Project, fault: str, seed: int, number: int = 0
     """
     begun = _cpu_s()
     scene = Scene(Project(folder / f"run-{number}", copy.deepcopy(sound.config)), sound, random.Random(seed))
-    project = scene.project
+    project = replace(scene.project, warm=sound.warm)  # after the fault, which is of processes as they are
     with ended(scene):
         said = FAULTS[fault](scene)
         log = project.directory.with_suffix(".log")

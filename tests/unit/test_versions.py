@@ -7,6 +7,7 @@ runs it again; then `python tests/unit/test_versions.py` writes the new hashes.
 import ast
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 from tilewright.config.settings import STAGE_VERSIONS
@@ -19,45 +20,54 @@ ENTRY = {
 }  # fmt: skip
 
 
+@cache
+def imports_of(path: Path) -> frozenset[Path]:
+    """Modules of the package that one imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.startswith("tilewright."):
+                base = PACKAGE.joinpath(*name.split(".")[1:])
+                found |= {each for each in (base.with_suffix(".py"), base / "__init__.py") if each.is_file()}
+    return frozenset(found)
+
+
 def modules_of(entry: Path) -> set[Path]:
-    """Modules of the package that `entry` imports, itself included."""
+    """Modules of the package that `entry` imports, and that these import; itself included."""
     found: set[Path] = set()
     todo = [entry]
     while todo:
         path = todo.pop()
-        if path in found:
-            continue
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            for name in names:
-                if name.startswith("tilewright."):
-                    base = PACKAGE.joinpath(*name.split(".")[1:])
-                    todo += [each for each in (base.with_suffix(".py"), base / "__init__.py") if each.is_file()]
+        if path not in found:
+            found.add(path)
+            todo += imports_of(path)
     return found
 
 
+@cache
+def meaning_of(path: Path) -> bytes:
+    """A module's code: comments, docstrings and layout do not count."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            first.value.value = ""
+    # the numbers themselves are not the code that they guard
+    tree.body = [node for node in tree.body if "STAGE_VERSIONS" not in ast.dump(node)]
+    return f"{path.relative_to(PACKAGE)} {ast.dump(tree)}".encode()
+
+
 def stage_hash(stage: str) -> str:
-    """Of the meaning of the code: comments, docstrings and layout do not count."""
+    """Of the meaning of the code of all its modules, and of its templates."""
     digest = hashlib.sha256()
     for path in sorted(modules_of(PACKAGE / ENTRY.get(stage, f"stages/{stage}.py"))):
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            first = body[0] if isinstance(body, list) and body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                first.value.value = ""
-        # the numbers themselves are not the code that they guard
-        tree.body = [node for node in tree.body if "STAGE_VERSIONS" not in ast.dump(node)]
-        digest.update(f"{path.relative_to(PACKAGE)} {ast.dump(tree)}".encode())
+        digest.update(meaning_of(path))
     for template in sorted((PACKAGE / ENTRY.get(stage, "stages/none")).parent.glob("*.j2")):
         digest.update(template.read_bytes())
     return digest.hexdigest()[:16]

@@ -116,7 +116,7 @@ def test_cities_by_the_number_of_locations(world: Path, tmp_path: Path, monkeypa
     Path("cities.csv").write_text("city,lat,lng,population\nLazio,42.0,12.1,9\nMilano,45.4,9.2,8\nNatal,-30,30,7\n")
     config = config_of(world, "")
     config["provider"] = "earth-search"
-    config["aoi"] = {"cities": {"table": "cities.csv", "locations": 90, "sigma_km": 60}}
+    config["aoi"] = {"cities": {"table": "cities.csv", "locations": 30, "sigma_km": 60}}
     config["cells"] = {"strategy": "samples", "size_m": 960}
     dataset = DatasetConfig.load(config, ROOT)
     drawn = locations.sampled(parsed(LocationsSettings, dataset.settings("locations")))[1]["counts"]["in_tiles"]
