@@ -54,7 +54,7 @@ def test_jobs_are_those_of_a_dry_run(world: Path, aoi: str, tmp_path: Path) -> N
     osm = config["labels"]["osm"]
     config["labels"] |= {"again": osm, "asked": {"source": {"kind": "overpass"}, "ontology": "opensentinelmap"}}
     config["export"] = {"layout": ["geotiff", "webdataset"], "labels": "osm"}
-    planned = Project(tmp_path / "work", config).run(options=("--dry-run",)).planned
+    planned = Project(tmp_path / "work", config, warm=True).run(options=("--dry-run",)).planned
     dataset = DatasetConfig.load(config, ROOT)
     zones = dataset.tiles_by_zone()
     counted = Counter(jobs_of(dataset, sum(map(len, zones.values())), len(zones)))
@@ -67,7 +67,7 @@ def test_a_world_that_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     config = config_of(tmp_path, "") | {"provider": "simulated", "aoi": {"tiles": ["35JQG"]}}
     config["labels"]["osm"]["source"]["path"] = "data/simulated/world.osm.pbf"
     world = Simulate(sites=[SOUTH.model_copy(update={"side_m": 2000})], years=[2019], scenes_per_year=1)
-    project = Project(tmp_path / "work", config | {"simulate": world.model_dump(mode="json")})
+    project = Project(tmp_path / "work", config | {"simulate": world.model_dump(mode="json")}, warm=True)
     project.directory.mkdir()
     monkeypatch.chdir(project.directory)
 
@@ -118,6 +118,7 @@ def test_cities_by_the_number_of_locations(world: Path, tmp_path: Path, monkeypa
     config["provider"] = "earth-search"
     config["aoi"] = {"cities": {"table": "cities.csv", "locations": 30, "sigma_km": 60}}
     config["cells"] = {"strategy": "samples", "size_m": 960}
+    config["periods"] = [{"name": "may", "start": "2019-05-01", "end": "2019-05-31", "scenes": 2}]
     dataset = DatasetConfig.load(config, ROOT)
     drawn = locations.sampled(parsed(LocationsSettings, dataset.settings("locations")))[1]["counts"]["in_tiles"]
     few, all_of_them = plan_of(config, looked_at=3), plan_of(config, looked_at=100)
