@@ -130,7 +130,7 @@ def _index(work: Work) -> Cost:
 def _report(work: Work) -> Cost:
     # the index is held, and the series of the cells that are shown, one at a time
     of_cell = work.pixels_mb / max(1, work.cells)
-    return Cost(9.5 + 1e-3 * work.tiles + 20e-6 * work.cells, 320 + 4.6e-3 * work.cells + 8 * of_cell, 5, 5)
+    return Cost(5.5 + 1e-3 * work.tiles + 20e-6 * work.cells, 320 + 4.6e-3 * work.cells + 8 * of_cell, 5, 5)
 
 
 # CPU seconds for each piece and each MB of pixels, MB of memory beside an empty job's, and MB written for each MB of pixels.
