@@ -225,7 +225,8 @@ def main() -> None:
             getattr(bench, part)()
         table.show(f"Snakemake on a planet: {part}", bench.rows)
         table.verdicts("Limits", bench.checks)
-        kept[part] = {"rows": bench.rows, "checks": [check.document() for check in bench.checks]}
+        checks = [check.document() for check in bench.checks]
+        kept[part] = {"rows": bench.rows, "checks": checks, "machine": table.machine()}
     table.keep(name, {"parts": kept})
 
 
