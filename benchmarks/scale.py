@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from tilewright.grid.mgrs import land_tiles, tile  # noqa: E402
 
-ZONE_TILES: Final = 722  # as many tiles as a zone may have with all water; none has more than 438 with land
+ZONE_TILES: Final = 722  # our limits are for so many; no zone has more than 438 with land, as the row before shows
 PERIODS: Final = [
     {"name": f"y{year}", "start": f"{year}-01-01", "end": f"{year}-12-31", "scenes": 1}
     for year in (2019, 2020, 2021, 2022)

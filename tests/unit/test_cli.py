@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tilewright import cli, progress
+from tilewright.operations.logs import error_in
 from tilewright.stages import zone
 
 ZONE = ["zone", "--tiles-folder", "t", "--tiles", "32TQM", "--periods", "a", "--output", "o"]
@@ -33,6 +34,16 @@ def test_what_the_system_refuses_is_one_line(
     assert (
         len(said) == 1 and said[0].startswith(f"tilewright: error: map.tif: {os.strerror(error)}; ") and mend in said[0]
     )
+
+
+def test_a_traceback_is_an_error_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """What no one foresaw stands in the log as one line, with all that a report of it needs below."""
+    monkeypatch.setattr(zone, "make_zone", lambda *_: 1 / 0)
+    assert cli.main(["--log", str(tmp_path / "x.log"), *ZONE]) == 1
+    assert error_in(tmp_path / "x.log").startswith("unexpected ZeroDivisionError: division by zero")
+    assert "Traceback" in (tmp_path / "x.log").read_text()
 
 
 def test_an_output_that_nobody_reads_is_no_fault(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tilewright.grid import tiles
 from tilewright.operations import places
 from tilewright.operations.board import BEGUN, DONE, FAILED, TO_DO, Expected, board
 from tilewright.operations.failures import failures, summary, waiting
-from tilewright.operations.logs import Job, Used, error_in, job_of, used_in
+from tilewright.operations.logs import Job, Used, job_of, used_in
 from tilewright.operations.shape import Made, Shape
 from tilewright.operations.showing import document, text
 from tilewright.operations.survey import survey
@@ -208,16 +208,3 @@ def test_of_a_group_only_the_job_that_failed_is_told(tmp_path: Path, monkeypatch
     assert [(str(each.job), each.why.split(";")[0], each.logs) for each in found] == [
         ("search 32TQM a", "ran out of time", ("logs/x/search/32TQM-a.log", "slurm/5.log"))
     ]
-
-
-def test_a_traceback_is_an_error_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    """What no one foresaw stands in the log as one line, with all that a report of it needs below."""
-    from tilewright.stages import zone
-
-    monkeypatch.setattr(zone, "make_zone", lambda *_: 1 / 0)
-    arguments = ["zone", "--tiles-folder", "t", "--tiles", "32TQM", "--periods", "a", "--output", "o"]
-    assert cli.main(["--log", str(tmp_path / "x.log"), *arguments]) == 1
-    assert error_in(tmp_path / "x.log").startswith("unexpected ZeroDivisionError: division by zero")
-    assert "Traceback" in (tmp_path / "x.log").read_text()

@@ -4,7 +4,7 @@ if DATASET.config.simulate:
 
     rule simulate:
         output:
-            catalog=yours(f"{DATASET.simulated_folder()}/catalog.json"),
+            catalog=yours(str(DATASET.simulated_catalog())),
             osm=yours(f"{DATASET.simulated_folder()}/world.osm.pbf"),
         log:
             here("logs/simulate.log"),

@@ -109,9 +109,8 @@ def _area_m2(aoi: Aoi) -> float:
         return math.inf
     west, south, east, north = aoi.bbox
     nearest = 0.0 if south <= 0 <= north else min(abs(south), abs(north))
-    wide = (
-        east - west
-    ) % 360 or 360  # across the antimeridian west is above east; round the world both are one meridian
+    # across the antimeridian west is above east; round the world both are one meridian
+    wide = (east - west) % 360 or 360
     return wide * (north - south) * _DEGREE_M**2 * math.cos(math.radians(nearest))
 
 

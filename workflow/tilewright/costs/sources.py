@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from tilewright.config.label_files import files, parts
-from tilewright.config.label_sets import LabelSet, Overpass
+from tilewright.config.label_sets import LabelSet, OsmFile, VectorFile
 from tilewright.costs.expected import Known
 
 UNSIZED_FEATURES: Final = 5_000_000
@@ -15,9 +15,9 @@ ROW_MB: Final = 1e-3
 """MB of a feature of a vector map, not packed: PostGIS is copied to such a file first."""
 
 
-def is_sized(labels: LabelSet) -> bool:
-    """Whether a set's source is files, whose size tells how much there is to read; not a database, an address or an API."""
-    return any(key == "source.path" for key, _ in files(labels))
+def is_unsized(labels: LabelSet) -> bool:
+    """Whether a set's features are in a database or at an address, so that their number is assumed."""
+    return isinstance(labels.source, OsmFile | VectorFile) and not any(key == "source.path" for key, _ in files(labels))
 
 
 def size_mb(paths: Iterable[Path]) -> float:
@@ -28,9 +28,9 @@ def size_mb(paths: Iterable[Path]) -> float:
 def known_of(labels: LabelSet) -> Known:
     """What is known of the job that reads a set's source: the size of all its files, or what is assumed where it has none."""
     mb = size_mb(part for _, path in files(labels) for part in parts(path))
-    if is_sized(labels) or isinstance(labels.source, Overpass):
-        return Known(source_mb=mb)
-    return Known(source_mb=mb + UNSIZED_FEATURES * ROW_MB, features=UNSIZED_FEATURES)
+    if is_unsized(labels):
+        return Known(source_mb=mb + UNSIZED_FEATURES * ROW_MB, features=UNSIZED_FEATURES)
+    return Known(source_mb=mb)
 
 
 def _bytes(path: Path) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tilewright.config.label_files import files
 from tilewright.operations import places
 from tilewright.operations.logs import Job, ending_of
 from tilewright.rules import DatasetConfig
@@ -59,7 +58,7 @@ class Expected:
         return cls(
             config.tiles_by_zone(), tuple(config.periods), bool(config.companions), bool(config.label_sets),
             tuple(sorted(set(config.sources.values()))), tuple(sorted(set(config.asked.values()))), tuple(config.layouts),
-            config.config.aoi.cities is not None, _world(config, run_in),
+            config.config.aoi.cities is not None, run_in / config.simulated_catalog() if config.simulated_files() else None,
         )  # fmt: skip
 
     @classmethod
@@ -125,14 +124,6 @@ class Expected:
         yield Job("report"), places.REPORT
         for layout in self.layouts:
             yield Job("export", name=layout), f"exports/{layout}/{places.OF_AN_EXPORT[0]}"
-
-
-def _world(config: DatasetConfig, run_in: Path) -> Path | None:
-    """The catalog of the simulated world; None where nothing is read of it."""
-    named = [Path(path) for path in config.catalogs(list(config.providers))]
-    named += [path for each in config.sets.values() for _, path in files(each)]
-    used = any(config.is_simulated(path) for path in named)
-    return run_in / config.simulated_folder() / "catalog.json" if used else None
 
 
 @dataclass

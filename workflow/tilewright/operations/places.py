@@ -24,9 +24,8 @@ OF_A_PERIOD: Final = (SCENES, COMPANIONS, MASKS, SELECTION, PATCHES, "masks.traf
 OF_AN_EXPORT: Final = ("README.md", "croissant.json", "collection.json")  # the first is what the target `all` asks for
 OF_A_TILES_EXPORT: Final = ("files.parquet", "records.parquet")
 TILES, EXPORTS = "tiles", "exports"
-ASKED: Final = (
-    "asked"  # a tile's folder of answers of APIs; a period may be called so too, whose files have other names
-)
+# A tile's folder of answers of APIs; a period may be called so too, whose files have other names.
+ASKED: Final = "asked"
 TABLES: Final = ".tiles"  # how the name of the folder ends where an export's tables are
 
 TILE: Final = re.compile(r"\d\d[C-X][A-Z]{2}")

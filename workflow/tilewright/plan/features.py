@@ -10,7 +10,7 @@ import shapely
 
 from tilewright.config.label_files import files, parts
 from tilewright.config.label_sets import LabelSet, OsmFile, Overpass, VectorFile
-from tilewright.costs.sources import ROW_MB, UNSIZED_FEATURES, is_sized, size_mb
+from tilewright.costs.sources import ROW_MB, UNSIZED_FEATURES, is_unsized, size_mb
 from tilewright.grid.boxes import cells_boxes
 from tilewright.rules import DatasetConfig
 from tilewright.vector.ontology import MARGIN_M
@@ -30,11 +30,6 @@ def source_mb(labels: LabelSet) -> float:
     if is_unsized(labels):
         return UNSIZED_FEATURES * ROW_MB
     return size_mb(part for key, path in files(labels) if key == "source.path" for part in parts(path))
-
-
-def is_unsized(labels: LabelSet) -> bool:
-    """Whether a set's features are in a database or at an address, so that their number is assumed."""
-    return isinstance(labels.source, OsmFile | VectorFile) and not is_sized(labels)
 
 
 def features_in(labels: LabelSet, dataset: DatasetConfig) -> float:

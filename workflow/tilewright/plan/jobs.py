@@ -1,7 +1,5 @@
 """How many jobs a run from nothing has, by rule: as the rules in workflow/rules multiply them."""
 
-from pathlib import Path
-
 from tilewright.plan.world import is_made
 from tilewright.rules import DatasetConfig
 
@@ -40,7 +38,5 @@ def jobs_of(dataset: DatasetConfig, tiles: int, zones: int) -> dict[str, int]:
 
 def needs_world(dataset: DatasetConfig) -> bool:
     """Whether files of the simulated world are read that are not there yet, or will be made anew."""
-    read = [Path(path) for path in dataset.catalogs(list(dataset.providers))]
-    read += [Path(path) for source in set(dataset.sources.values()) for path in dataset.source_files(source)]
-    simulated = [path for path in read if dataset.is_simulated(path)]
+    simulated = dataset.simulated_files()
     return bool(simulated) and not (is_made(dataset) and all(path.is_file() for path in simulated))

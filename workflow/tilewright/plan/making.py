@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from tilewright.config.bands import PRIMARY
 from tilewright.config.settings import CropSettings, MaskSettings, parsed, parsed_access
+from tilewright.costs.sources import is_unsized
 from tilewright.grid import tile as tile_named
-from tilewright.plan.features import UNSIZED, is_unsized
+from tilewright.plan.features import UNSIZED
 from tilewright.plan.files import Files
 from tilewright.plan.finding import SIMULATED, Finding, site_outline
 from tilewright.plan.ground import Ground, survey

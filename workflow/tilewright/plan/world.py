@@ -2,10 +2,9 @@
 
 from tilewright.rules import DatasetConfig
 from tilewright.simulate.items import world_digest
-from tilewright.simulate.make import CATALOG
 
 
 def is_made(dataset: DatasetConfig) -> bool:
     """Whether the world that the config describes has been made: its catalog names it by its digest."""
-    settings, catalog = dataset.config.simulate, dataset.simulated_folder() / CATALOG
+    settings, catalog = dataset.config.simulate, dataset.simulated_catalog()
     return settings is not None and catalog.is_file() and world_digest(settings) in catalog.read_text()

@@ -66,9 +66,20 @@ class DatasetConfig:
         """Where the simulated world is kept, relative to the working directory."""
         return Path("data/simulated")
 
+    @staticmethod
+    def simulated_catalog() -> Path:
+        """Its catalog, which tells of what settings it was made."""
+        return DatasetConfig.simulated_folder() / "catalog.json"
+
     def is_simulated(self, path: Path) -> bool:
         """Whether a file is of the simulated world, which the workflow makes."""
         return self.config.simulate is not None and path.parent == self.simulated_folder()
+
+    def simulated_files(self) -> list[Path]:
+        """The files of the simulated world that catalogs and label sources of the config name; none where it is not read."""
+        named = [Path(path) for path in self.catalogs(list(self.providers))]
+        named += [path for each in self.sets.values() for _, path in files(each)]
+        return [path for path in named if self.is_simulated(path)]
 
     @property
     def name(self) -> str:
